@@ -1,0 +1,27 @@
+"""What edgeacts raises: one line that names the thing and the cure."""
+
+
+class EdgeactsError(Exception):
+    """Something that was to be done could not be done. The command line exits with `exit_code`."""
+
+    exit_code = 1
+
+
+class UsageError(EdgeactsError, ValueError):
+    """The call asks for something that does not exist or does not fit: unknown name, missing file, bad value."""
+
+    exit_code = 2
+
+
+class DamagedFile(EdgeactsError):
+    """A file exists but is not what it should be: truncated, altered, of another kind."""
+
+
+class CheckFailed(EdgeactsError):
+    """A check was carried out and its answer is no."""
+
+
+class NotAvailable(EdgeactsError):
+    """A runtime, provider or extra that this machine does not have."""
+
+    exit_code = 2

@@ -1,0 +1,201 @@
+"""`verify`: a reference against an ONNX file, on every runtime and optimization level, on several kinds of input."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from edgeacts.circumstances import circumstances
+from edgeacts.errors import EdgeactsError, NotAvailable, UsageError
+from edgeacts.files import sha256_file
+from edgeacts.names import check_name
+from edgeacts.parity.budgets import allowed_relative_error
+from edgeacts.parity.comparing import Place, compare, relative_noise
+from edgeacts.parity.inputs import InputSet, input_sets
+from edgeacts.parity.references import Arrays, ModuleReference, OnnxReference, Reference
+from edgeacts.records import ParityRow, Verdict
+from edgeacts.runtimes import Session, TensorSpec, levels, open_runtime, runtime_names
+
+if TYPE_CHECKING:
+    from torch import nn
+
+RUNTIMES = ("onnxruntime", "openvino")
+IMAGES_AT_MOST = 128
+
+
+def verify(
+    reference: nn.Module | str | Path,
+    candidate: str | Path,
+    *,
+    images: NDArray[np.float32] | None = None,
+    runtimes: Sequence[str] = RUNTIMES,
+    threads: int = 1,
+    precision: str = "f32",
+    sizes: Mapping[str, int] | None = None,
+    label: str | None = None,
+    reference_sha256: str = "",
+    expected_metadata: Mapping[str, str] | None = None,
+    seed: int = 0,
+    progress: bool = False,
+) -> Verdict:
+    """Does the ONNX file `candidate` compute what `reference` (a torch module in eval mode, or an ONNX file) computes?
+
+    `images` are preprocessed inputs [N, ...]; random inputs and extremes are always tried. Every output is compared, on every
+    optimization level of every runtime; the error is related to how far the output moves between inputs. A missing output,
+    a NaN, another prediction count than rows, or nothing compared is a failure; a runtime that is not installed is listed
+    in `skipped`, and if none is left that is the error. `expected_metadata` must stand in the file as given.
+    Raises UsageError, DamagedFile, NotAvailable or EdgeactsError.
+    """
+    path = Path(candidate)
+    for name in runtimes:
+        check_name(name, runtime_names(), "runtime")
+    if not runtimes:
+        raise UsageError("no runtime to verify on: give at least one")
+    taken_in, sha256 = circumstances(), sha256_file(path)
+    with ExitStack() as stack:
+        specs = stack.enter_context(open_runtime(path, "onnxruntime", threads=threads))
+        judge = _reference(reference, specs.inputs, specs.outputs, label, reference_sha256)
+        sets = input_sets(specs.inputs, None if images is None else images[:IMAGES_AT_MOST], sizes or {}, seed)
+        fixed = specs.inputs[0].shape[0] if specs.inputs[0].shape else None
+        expected = {s.name: _outputs(judge.exact, s, fixed) for s in sets}
+        rounded = {s.name: _outputs(judge.rounded, s, fixed) for s in sets}
+    bound = _form_bound(path)
+    rows = _metadata_rows(path, expected_metadata or {})
+    skipped: dict[str, str] = {}
+    work = [(runtime, level) for runtime in runtimes for level in levels(runtime)]
+    for runtime, level in tqdm(work, desc="verify", unit="level", disable=not progress, leave=False):
+        try:
+            with open_runtime(path, runtime, level=level, threads=threads, precision=precision) as session:
+                for inputs in sets:
+                    noise = relative_noise(_doubles(expected[inputs.name]), _doubles(rounded[inputs.name]))
+                    allowed = allowed_relative_error(precision, noise, bound)
+                    rows += _rows(session, path, runtime, level, inputs, expected[inputs.name], allowed, fixed)
+        except NotAvailable as error:
+            skipped[runtime] = str(error)
+        except EdgeactsError as error:
+            rows.append(_failure(path, runtime, level, precision, error))
+    if not any(row.value_count for row in rows):
+        raise NotAvailable(f"nothing was compared: {'; '.join(skipped.values()) or 'no runtime gave a value'}")
+    passed = all(row.passed for row in rows)
+    return Verdict(
+        reference=judge.label,
+        reference_sha256=judge.sha256,
+        candidate=path.name,
+        candidate_sha256=sha256,
+        passed=passed,
+        summary=_summary(rows, skipped),
+        rows=tuple(rows),
+        skipped=skipped,
+        circumstances=taken_in,
+    )
+
+
+def _reference(
+    reference: Any, inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec], label: str | None, sha256: str
+) -> Reference:
+    if isinstance(reference, str | Path):
+        path = Path(reference)
+        result = OnnxReference(path, sha256_file(path))
+        return result
+    names = [s.name for s in inputs], [s.name for s in outputs]
+    return ModuleReference(reference, label or type(reference).__name__, sha256, *names)
+
+
+def _outputs(run: Any, inputs: InputSet, fixed: int | None) -> Arrays:
+    parts: list[Arrays] = [run(feeds) for feeds in inputs.batches(fixed)]
+    if not parts:
+        raise UsageError(f"the {inputs.name} inputs do not fill one batch of {fixed}: give more images")
+    return {name: np.concatenate([_with_batch(p[name]) for p in parts]) for name in parts[0]}
+
+
+def _with_batch(array: NDArray[Any]) -> NDArray[Any]:
+    return array if array.ndim else array[None]
+
+
+def _doubles(arrays: Arrays) -> dict[str, NDArray[np.float64]]:
+    return {n: a.astype(np.float64) for n, a in arrays.items()}
+
+
+def _rows(
+    session: Session,
+    path: Path,
+    runtime: str,
+    level: str,
+    inputs: InputSet,
+    expected: Arrays,
+    allowed: float,
+    fixed: int | None,
+) -> list[ParityRow]:
+    executed = str(session.executed()["precision"])
+    place = Place(path.name, runtime, level, executed, inputs.name)
+    own = [s.name for s in session.inputs]
+    renamed = InputSet(inputs.name, dict(zip(own, inputs.feeds.values(), strict=True)), inputs.batch)
+    found = _doubles(_outputs(session.infer, renamed, fixed))
+    rows = [compare(place, n, values.astype(np.float64), found.get(n), allowed) for n, values in expected.items()]
+    extra = [n for n in found if n not in expected]
+    return rows + [_bare(place, n, "the reference has no output of this name") for n in extra]
+
+
+def _bare(place: Place, output: str, reason: str, *, passed: bool = False) -> ParityRow:
+    return ParityRow(
+        candidate=place.candidate, runtime=place.runtime, level=place.level, precision=place.precision, inputs=place.inputs,
+        output=output, input_count=0, value_count=0, max_error=None, movement=None, relative_error=None,
+        allowed_relative_error=0.0, predictions_differ=None, predictions_total=None, passed=passed, reason=reason,
+    )  # fmt: skip
+
+
+def _failure(path: Path, runtime: str, level: str, precision: str, error: EdgeactsError) -> ParityRow:
+    return _bare(Place(path.name, runtime, level, precision, ""), "", str(error))
+
+
+def _metadata_rows(path: Path, expected: Mapping[str, str]) -> list[ParityRow]:
+    """A row per metadata entry that is missing or says something else than the reference does."""
+    if not expected:
+        return []
+    found = {p.key: p.value for p in onnx.load(path, load_external_data=False).metadata_props}
+    rows = []
+    for key, value in expected.items():
+        if key not in found or not _same_json(found[key], value):
+            what = "is missing" if key not in found else f"is {found[key][:80]}, the reference has {value[:80]}"
+            rows.append(_bare(Place(path.name, "file", "", "", "metadata"), key, f"metadata {key} {what}"))
+    return rows
+
+
+def _same_json(a: str, b: str) -> bool:
+    try:
+        return bool(json.loads(a) == json.loads(b))
+    except ValueError:
+        return a == b
+
+
+def _form_bound(path: Path) -> float:
+    """The largest error bound of an activation form that the file's metadata state; 0 for files that are not ours."""
+    for entry in onnx.load(path, load_external_data=False).metadata_props:
+        if entry.key == "edgeacts.forms":
+            try:
+                bounds = [float(f["bound"]) for f in json.loads(entry.value).values()]
+            except (ValueError, TypeError, KeyError, AttributeError):
+                raise UsageError(f"{path}: metadata edgeacts.forms cannot be read; export the model again") from None
+            return min(max(bounds, default=0.0), 1e-3)  # a file cannot grant itself any error it likes
+    return 0.0
+
+
+def _summary(rows: Sequence[ParityRow], skipped: Mapping[str, str]) -> str:
+    failed = [r for r in rows if not r.passed]
+    judged = [r.relative_error / r.allowed_relative_error for r in rows if r.relative_error is not None]
+    text = f"{len(rows) - len(failed)} of {len(rows)} comparisons passed"
+    if failed:
+        first = failed[0]
+        where = ", ".join(t for t in (first.runtime, first.level, first.inputs, first.output) if t)
+        text += f"; first failure ({where}): {first.reason}"
+    elif judged:
+        text += f"; the largest error is {max(judged):.0%} of what is allowed"
+    return text + (f"; not checked: {', '.join(skipped)}" if skipped else "")

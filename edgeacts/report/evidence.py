@@ -1,0 +1,191 @@
+"""Files -> Evidence: every record below a folder, each with the file and the SHA-256 it came from."""
+
+import hashlib
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Generic, TypeVar
+
+import msgspec
+
+from edgeacts.errors import DamagedFile, EdgeactsError, UsageError
+from edgeacts.files import read_bytes
+from edgeacts.records import ExportRecord, LatencyRecord, Record, TrainingRecord, Verdict
+from edgeacts.report.consistency import contradiction
+
+KINDS: dict[str, type[Record]] = {
+    "training": TrainingRecord,
+    "export": ExportRecord,
+    "verdict": Verdict,
+    "latency": LatencyRecord,
+}
+MAX_ENTRIES = 50_000
+MAX_FILES = 5_000
+MAX_FILE_BYTES = 64 * 2**20
+MAX_TOTAL_BYTES = 512 * 2**20
+
+R = TypeVar("R", bound=Record)
+
+
+@dataclass(frozen=True)
+class Source:
+    """A file that numbers came from; `number` is its place in the report's list, from 1."""
+
+    number: int
+    path: str
+    kind: str
+    sha256: str
+    size_bytes: int
+
+    @property
+    def short(self) -> str:
+        """Relative path and the first eight digits of the hash."""
+        return f"{self.path} {self.sha256[:8]}"
+
+
+@dataclass(frozen=True)
+class Sourced(Generic[R]):
+    """A record, its file, and the first folder below the root (empty for a file in the root itself)."""
+
+    record: R
+    source: Source
+    folder: str
+
+
+@dataclass(frozen=True)
+class Problem:
+    """Something a reader must know before trusting the numbers: what it concerns, and what is the matter."""
+
+    where: str
+    text: str
+
+
+@dataclass
+class Evidence:
+    """All records that were found, in the order of their paths."""
+
+    training: list[Sourced[TrainingRecord]] = field(default_factory=list)
+    exports: list[Sourced[ExportRecord]] = field(default_factory=list)
+    verdicts: list[Sourced[Verdict]] = field(default_factory=list)
+    latencies: list[Sourced[LatencyRecord]] = field(default_factory=list)
+    sources: list[Source] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+
+
+class _Kind(msgspec.Struct):
+    kind: str = ""
+
+
+def collect(paths: Sequence[Path]) -> Evidence:
+    """Read every record among `paths` (files, or folders that are walked). Damaged ones become problems.
+
+    Raises UsageError when a path does not exist or no record at all was found, and says what was looked for.
+    """
+    evidence = Evidence()
+    hashes: dict[str, str] = {}
+    total_bytes = 0
+    for count, (root, path) in enumerate(_json_files(paths, evidence)):
+        name = path.relative_to(root).as_posix()
+        if count >= MAX_FILES or total_bytes >= MAX_TOTAL_BYTES:
+            limit = f"{MAX_FILES:,} files or {MAX_TOTAL_BYTES:,} bytes"
+            evidence.problems.append(
+                Problem(name, f"this file and those after it were not read: more than {limit}")
+            )
+            break
+        try:
+            total_bytes += _add(evidence, path, name, hashes)
+        except EdgeactsError as error:
+            text = str(error).replace(str(path), name).removeprefix("record ").removeprefix(name).strip()
+            evidence.problems.append(Problem(name, text))
+    if not (evidence.sources or evidence.problems):
+        where = ", ".join(str(path) for path in paths) or "no path"
+        raise UsageError(
+            f'nothing to report in {where}: looked for *.json files with a "kind" of {", ".join(KINDS)}; '
+            "they are written by edgeacts run, train, export, verify and bench"
+        )
+    return evidence
+
+
+def _add(evidence: Evidence, path: Path, name: str, hashes: dict[str, str]) -> int:
+    """Read one file into `evidence`; gives the bytes read. JSON of another kind is passed over."""
+    data = read_bytes(path, "record", MAX_FILE_BYTES)
+    try:
+        kind = msgspec.json.decode(data, type=_Kind).kind
+    except msgspec.ValidationError:
+        return len(data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise DamagedFile(f"{name} is not valid JSON: {error}") from None
+    if kind not in KINDS:
+        return len(data)
+    sha256 = hashlib.sha256(data).hexdigest()
+    if sha256 in hashes:
+        evidence.problems.append(Problem(name, f"is a copy of {hashes[sha256]}; used once"))
+        return len(data)
+    hashes[sha256] = name
+    record = KINDS[kind].from_json(data, name)
+    if reason := contradiction(record):
+        raise DamagedFile(f"{name} contradicts itself and is not used: {reason}")
+    source = Source(len(evidence.sources) + 1, name, kind, sha256, len(data))
+    evidence.sources.append(source)
+    folder = name.split("/")[0] if "/" in name else ""
+    _place(evidence, record, source, folder)
+    return len(data)
+
+
+def _place(evidence: Evidence, record: Record, source: Source, folder: str) -> None:
+    match record:
+        case TrainingRecord():
+            evidence.training.append(Sourced(record, source, folder))
+        case ExportRecord():
+            evidence.exports.append(Sourced(record, source, folder))
+        case Verdict():
+            evidence.verdicts.append(Sourced(record, source, folder))
+        case LatencyRecord():
+            evidence.latencies.append(Sourced(record, source, folder))
+
+
+def _json_files(paths: Sequence[Path], evidence: Evidence) -> Iterator[tuple[Path, Path]]:
+    """(root, file) of every JSON file, each once, sorted; single files are relative to `common_root`."""
+    seen: set[Path] = set()
+    for given in paths:
+        if not given.exists():
+            raise UsageError(f"{given} does not exist: give a run folder or record files (*.json)")
+        folder = given.is_dir()
+        root = given if folder else common_root(paths)
+        for path in _walk(given, evidence) if folder else [given]:
+            resolved = path.resolve()
+            if resolved not in seen:
+                seen.add(resolved)
+                yield root.absolute(), path.absolute()
+
+
+def common_root(paths: Sequence[Path]) -> Path:
+    """The deepest folder that holds all of `paths`."""
+    parents = [path.absolute() if path.is_dir() else path.absolute().parent for path in paths]
+    return Path(os.path.commonpath(parents))
+
+
+def _walk(folder: Path, evidence: Evidence) -> Iterator[Path]:
+    """Regular *.json files below `folder`. Links are not followed; those that lead out of it are reported."""
+    inside, entries = folder.resolve(), 0
+    for directory, folders, files in os.walk(folder, followlinks=False):
+        folders.sort()
+        entries += len(folders) + len(files)
+        if entries > MAX_ENTRIES:
+            evidence.problems.append(
+                Problem(str(folder.name), f"has more than {MAX_ENTRIES:,} entries: the rest was not read")
+            )
+            return
+        links = [Path(directory, name) for name in folders if Path(directory, name).is_symlink()]
+        for path in sorted(
+            Path(directory, name) for name in files if name.endswith(".json") and name[0] != "."
+        ):
+            if path.is_symlink():
+                links.append(path)
+            elif path.is_file():
+                yield path
+        for link in links:
+            if not link.resolve().is_relative_to(inside):
+                where = link.relative_to(folder).as_posix()
+                evidence.problems.append(Problem(where, "is a symbolic link out of the folder: not followed"))

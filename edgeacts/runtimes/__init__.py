@@ -1,0 +1,114 @@
+"""ONNX files on the runtimes that deploy them, each behind the same `Session`.
+
+Adding a runtime: write its adapter module (`LEVELS`, `open_model`) here and add one entry to `_ADAPTERS`.
+"""
+
+import os
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Protocol, cast
+
+from edgeacts.errors import UsageError
+from edgeacts.names import check_name
+from edgeacts.runtimes.base import Executed, Session, TensorSpec
+
+__all__ = [
+    "PRECISIONS",
+    "Executed",
+    "Session",
+    "TensorSpec",
+    "levels",
+    "open_runtime",
+    "open_session",
+    "resolve_threads",
+    "runtime_names",
+]
+
+_ADAPTERS = {
+    "onnxruntime": "edgeacts.runtimes.onnxruntime",
+    "openvino": "edgeacts.runtimes.openvino",
+}
+
+PRECISIONS = ("f32", "bf16", "f16")
+
+
+class _Adapter(Protocol):
+    """What an adapter module offers: its optimization levels, the default one last, and `open_model`."""
+
+    LEVELS: tuple[str, ...]
+
+    def open_model(self, path: Path, *, threads: int, level: str, provider: str, precision: str) -> Session:
+        """A session of the model; arguments are already checked, except `provider`."""
+
+
+def runtime_names() -> tuple[str, ...]:
+    """Names that `open_runtime` takes, installed or not."""
+    return tuple(_ADAPTERS)
+
+
+def levels(runtime: str) -> tuple[str, ...]:
+    """Graph optimization levels of a runtime, from none to all; the last is the default.
+
+    Raises UsageError (unknown runtime).
+    """
+    return _adapter(runtime).LEVELS
+
+
+def open_runtime(
+    path: str | Path,
+    runtime: str = "onnxruntime",
+    *,
+    threads: int = 1,
+    level: str | None = None,
+    provider: str = "cpu",
+    precision: str = "f32",
+) -> Session:
+    """The model at `path`, opened and checked: close it, or use it in a `with` block.
+
+    `threads` = 0 means every core this process may use. `provider` is `cpu`, `cuda`, or any name that the
+    runtime itself knows. Raises UsageError (unknown name, missing file), DamagedFile, NotAvailable (runtime,
+    provider) or CheckFailed (something else than what was asked for would run).
+    """
+    adapter = _adapter(runtime)
+    chosen = adapter.LEVELS[-1] if level is None else check_name(level, adapter.LEVELS, f"{runtime} level")
+    check_name(precision, PRECISIONS, "precision")
+    model = Path(path)
+    if not model.is_file():
+        raise UsageError(
+            f"model {path} {'is a folder, a file is needed' if model.is_dir() else 'does not exist'}"
+        )
+    return adapter.open_model(
+        model, threads=resolve_threads(threads), level=chosen, provider=provider, precision=precision
+    )
+
+
+def open_session(
+    path: str | Path,
+    runtime: str = "onnxruntime",
+    *,
+    threads: int = 1,
+    level: str | None = None,
+    provider: str = "cpu",
+    precision: str = "f32",
+) -> Any:
+    """A real `onnxruntime.InferenceSession` (or `openvino.CompiledModel`) of the model at `path`.
+
+    Arguments and errors are those of `open_runtime`.
+    """
+    return open_runtime(
+        path, runtime, threads=threads, level=level, provider=provider, precision=precision
+    ).native
+
+
+def resolve_threads(threads: int) -> int:
+    """`threads`, 0 replaced by the cores this process may use. Raises UsageError outside 0 to 4 per core."""
+    cores = os.cpu_count() or 1
+    if isinstance(threads, bool) or not isinstance(threads, int) or not 0 <= threads <= 4 * cores:
+        raise UsageError(f"threads must be an integer from 1 to {4 * cores} (0 = all cores), got {threads!r}")
+    if threads:
+        return threads
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else cores
+
+
+def _adapter(runtime: str) -> _Adapter:
+    return cast(_Adapter, import_module(_ADAPTERS[check_name(runtime, _ADAPTERS, "runtime")]))

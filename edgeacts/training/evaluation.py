@@ -1,0 +1,44 @@
+"""Right answers on a split, and how sure one can be of their share."""
+
+import math
+
+import torch
+from torch import nn
+
+from edgeacts.data.dataset import Split
+from edgeacts.preprocessing import Preprocessing
+from edgeacts.training.batches import Batches
+
+Z_95 = 1.959963984540054  # the normal distribution's 97.5 % point
+
+
+def evaluate(model: nn.Module, split: Split, preprocessing: Preprocessing) -> tuple[int, int]:
+    """(right, all): how many images of `split` get their own label as the largest logit, in float32 and eval mode.
+
+    The model stays on its device and is left in the mode it was in.
+    """
+    batches = Batches(split, preprocessing, batch_size=1)
+    place = next((p.device for p in model.parameters()), torch.device("cpu"))
+    batches.place(place, 0, 1)
+    modes = {module: module.training for module in model.modules()}
+    model.eval()
+    correct = 0
+    try:
+        with torch.inference_mode():
+            for index in range(batches.evaluation_steps()):
+                images, labels = batches.evaluation(index)
+                correct += int((model(images).argmax(1) == labels).sum())
+    finally:
+        for module, training in modes.items():
+            module.training = training
+    return correct, len(batches)
+
+
+def wilson_interval(correct: int, total: int) -> tuple[float, float]:
+    """The 95 % interval of a share after Wilson (1927): right also near 0 and 1. (0, 1) when nothing was counted."""
+    if total == 0:
+        return 0.0, 1.0
+    share, z2 = correct / total, Z_95**2
+    middle = (share + z2 / (2 * total)) / (1 + z2 / total)
+    half = Z_95 / (1 + z2 / total) * math.sqrt(share * (1 - share) / total + z2 / (4 * total**2))
+    return max(0.0, middle - half), min(1.0, middle + half)

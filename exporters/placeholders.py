@@ -1,0 +1,82 @@
+"""Activation modules, frozen for the export: one node of domain `edgeacts`, trained values as attributes or constants."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from edgeacts.definition import Activation
+from edgeacts.errors import UsageError
+from edgeacts.forms import DOMAIN, DOMAIN_VERSION, Choice, attribute_names, choose, operator_name
+from edgeacts.modules import ActivationModule
+
+
+class FrozenActivation(nn.Module):
+    """One ONNX node `edgeacts::Operator` with the parameters' values as they are now. Only for torch.onnx.export."""
+
+    def __init__(self, module: ActivationModule, choice: Choice, per_channel: tuple[str, ...]) -> None:
+        super().__init__()
+        values = module.frozen_values()
+        self.operator = f"{DOMAIN}::{operator_name(choice.activation, per_channel)}"
+        self.attributes = {name: values[name][0] for name in attribute_names(choice, per_channel)}
+        self.per_channel = per_channel
+        for name in per_channel:
+            self.register_buffer(name, torch.tensor(values[name], dtype=torch.float32))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """The placeholder node; its value is computed by the function's body in the runtime."""
+        shape = [-1] + [1] * max(x.dim() - 2, 0)
+        channels = tuple(getattr(self, name).view(shape) for name in self.per_channel)
+        result: Tensor = torch.onnx.ops.symbolic(
+            self.operator, (x, *channels), attrs=dict(self.attributes), dtype=x.dtype, shape=x.shape, version=DOMAIN_VERSION
+        )
+        return result
+
+
+@dataclass(frozen=True)
+class Functions:
+    """The functions one definition needs: its form, and the parameter lists (scalar: (), per channel: names) that occur."""
+
+    choice: Choice
+    signatures: tuple[tuple[str, ...], ...]
+
+
+def freeze(
+    model: nn.Module, *, tolerance: float, opset: int, form: str | None
+) -> tuple[nn.Module, dict[str, Functions]]:
+    """Replace every ActivationModule in `model` by its frozen twin; gives the functions needed, by operator name."""
+    modules = {n: m for n, m in model.named_modules(remove_duplicate=False) if isinstance(m, ActivationModule)}
+    definitions: dict[str, Activation] = {}
+    for module in modules.values():
+        known = definitions.setdefault(module.activation.operator, module.activation)
+        if known != module.activation:
+            raise UsageError(f"two different definitions, {known.name} and {module.activation.name}, both have operator {known.operator}")
+    functions: dict[str, Functions] = {}
+    for operator, definition in definitions.items():
+        members = [m for m in modules.values() if m.activation == definition]
+        choice = choose(definition, [v for m in members for v in _points(m)], tolerance=tolerance, opset=opset, form=form)
+        functions[operator] = Functions(choice, tuple(dict.fromkeys(_per_channel(m) for m in members)))
+    twins: dict[int, nn.Module] = {}
+    for name, module in modules.items():
+        choice = functions[module.activation.operator].choice
+        twin = twins.setdefault(id(module), FrozenActivation(module, choice, _per_channel(module)).eval())
+        if not name:
+            return twin, functions
+        parent, _, child = name.rpartition(".")
+        setattr(model.get_submodule(parent), child, twin)
+    return model, functions
+
+
+def _per_channel(module: ActivationModule) -> tuple[str, ...]:
+    return tuple(n for n in module.trained if getattr(module, n).dim() > 0)
+
+
+def _points(module: ActivationModule) -> list[Mapping[str, float]]:
+    """The parameter values of each channel, or of the layer."""
+    values: dict[str, Any] = module.frozen_values()
+    count = max((len(v) for v in values.values()), default=1)
+    return [{n: v[i if len(v) > 1 else 0] for n, v in values.items()} for i in range(count)]

@@ -1,0 +1,147 @@
+"""What is read, what is passed over, and what becomes a problem."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from edgeacts.errors import UsageError
+from edgeacts.files import sha256_file
+from edgeacts.report import build_report  # the package is importable as a whole
+from edgeacts.report import evidence as collecting
+from edgeacts.report.evidence import collect
+
+TRAINING = "mobilenet_v2-relu/train/training.json"
+
+
+def test_every_record_is_found_with_its_hash(run_folder: Path) -> None:
+    evidence = collect([run_folder])
+    found = (evidence.training, evidence.exports, evidence.verdicts, evidence.latencies)
+    assert [len(items) for items in found] == [6, 6, 12, 1]
+    assert evidence.problems == []
+    for source in evidence.sources:
+        assert sha256_file(run_folder / source.path) == source.sha256
+    assert {item.folder for item in evidence.training} == {
+        f"mobilenet_v2-{a}" for a in ("relu", "hardswish", "tanhexp", "mish", "nish", "sau")
+    }
+
+
+@pytest.mark.parametrize("text", ['{"kind": "recipe"}', '{"loss": 1}', "[1, 2]", '{"kind": 3}', "3"])
+def test_json_of_another_kind_is_passed_over(run_folder: Path, text: str) -> None:
+    (run_folder / "other.json").write_text(text)
+    evidence = collect([run_folder])
+    assert evidence.problems == []
+    assert "other.json" not in {source.path for source in evidence.sources}
+
+
+@pytest.mark.parametrize(
+    ("damage", "told"),
+    [
+        (lambda data: data[: len(data) // 2], "is not valid JSON"),
+        (lambda data: b"", "is not valid JSON"),
+        (lambda data: b"\xff\xfe" + data, "is not valid JSON"),
+        (lambda data: data.replace(b'"version": 1', b'"version": 99'), "version 99"),
+        (lambda data: data.replace(b'"warmup_rounds"', b'"warm"'), "is not a valid LatencyRecord"),
+        (lambda data: b'{"kind": "latency", "series": ' + b"[" * 100_000, "is not valid JSON"),
+    ],
+    ids=["truncated", "empty", "not-utf8", "version", "field", "nested"],
+)
+def test_damaged_record_is_a_problem_and_the_rest_is_reported(
+    run_folder: Path, damage: Callable[[bytes], bytes], told: str
+) -> None:
+    path = run_folder / "bench" / "latency.json"
+    path.write_bytes(damage(path.read_bytes()))
+    evidence = collect([run_folder])
+    assert [problem.where for problem in evidence.problems] == ["bench/latency.json"]
+    assert told in evidence.problems[0].text
+    assert len(evidence.training) == 6
+    assert "bench/latency.json" in build_report(run_folder).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("name", "old", "new", "told"),
+    [
+        (TRAINING, '"test_correct": 344', '"test_correct": 300', "is not 300 of 360"),
+        (TRAINING, '"test_total": 360', '"test_total": 0', "344 of 0"),
+        ("bench/latency.json", '"ratio": 14.7', '"ratio": -1', "must be positive"),
+    ],
+)
+def test_record_that_contradicts_itself_is_not_used(
+    run_folder: Path, edited: Callable[[str, str, str], Path], name: str, old: str, new: str, told: str
+) -> None:
+    edited(name, old, new)
+    evidence = collect([run_folder])
+    assert [problem.where for problem in evidence.problems] == [name]
+    assert told in evidence.problems[0].text
+    assert name not in {source.path for source in evidence.sources}
+
+
+@pytest.mark.parametrize("rows", ["failed", "none"])
+def test_verdict_that_passed_without_reason_is_not_used(run_folder: Path, maker: Any, rows: str) -> None:
+    failed = maker.verdict("mish", passed=False)
+    wrong = msgspec.structs.replace(failed, passed=True, rows=failed.rows if rows == "failed" else ())
+    wrong.write(run_folder / "mobilenet_v2-mish" / "verify" / "verdict.json")
+    told = "15 of 15 comparisons failed" if rows == "failed" else "nothing was compared"
+    assert told in collect([run_folder]).problems[0].text
+
+
+def test_median_that_is_not_the_samples_is_not_used(run_folder: Path) -> None:
+    path = run_folder / "bench" / "latency.json"
+    start, _, rest = path.read_text().partition('"median_ns": ')
+    path.write_text(f'{start}"median_ns": 1000.0{rest[rest.index(",") :]}')
+    assert "the samples' median is" in collect([run_folder]).problems[0].text
+
+
+def test_link_out_of_the_folder_is_not_followed(run_folder: Path, tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (run_folder / "bench" / "latency.json").rename(outside / "latency.json")
+    (run_folder / "bench" / "latency.json").symlink_to(outside / "latency.json")
+    (run_folder / "more").symlink_to(outside)
+    evidence = collect([run_folder])
+    assert evidence.latencies == []
+    assert {problem.where for problem in evidence.problems} == {"bench/latency.json", "more"}
+    assert all("symbolic link out of the folder" in problem.text for problem in evidence.problems)
+
+
+def test_copy_is_used_once(run_folder: Path) -> None:
+    (run_folder / "zz").mkdir()
+    (run_folder / "zz" / "latency.json").write_bytes((run_folder / "bench" / "latency.json").read_bytes())
+    evidence = collect([run_folder])
+    assert len(evidence.latencies) == 1
+    assert "is a copy of bench/latency.json" in evidence.problems[0].text
+
+
+@pytest.mark.parametrize(
+    ("limit", "value"), [("MAX_FILES", 3), ("MAX_TOTAL_BYTES", 10_000), ("MAX_ENTRIES", 4)]
+)
+def test_reading_is_bounded(
+    run_folder: Path, monkeypatch: pytest.MonkeyPatch, limit: str, value: int
+) -> None:
+    monkeypatch.setattr(collecting, limit, value)
+    evidence = collect([run_folder])
+    assert len(evidence.sources) < 25
+    assert any("not read" in problem.text for problem in evidence.problems)
+
+
+def test_file_that_is_too_large_is_a_problem(run_folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(collecting, "MAX_FILE_BYTES", 10_000)
+    evidence = collect([run_folder])
+    assert "more than the 10,000 allowed" in evidence.problems[0].text
+    assert len(evidence.training) == 6
+
+
+def test_empty_folder_says_what_was_looked_for(tmp_path: Path) -> None:
+    with pytest.raises(
+        UsageError,
+        match=r'nothing to report in .*: looked for \*\.json files with a "kind" of training, ex',
+    ):
+        build_report(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_missing_path_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"nowhere does not exist: give a run folder or record files"):
+        build_report(tmp_path / "nowhere")
