@@ -1,4 +1,4 @@
-"""NAME.safetensors (the weights) and NAME.json (everything else): a trained model that loads without running code."""
+"""NAME.safetensors (the weights), NAME.json (everything else): a trained model, loaded without pickle."""
 
 import hashlib
 import math
@@ -34,8 +34,8 @@ class CheckpointSpec(Record, frozen=True, tag_field="kind", tag="checkpoint"):
     """What NAME.json says about NAME.safetensors.
 
     `activation_formula` is the definition's formula as text: a name alone would not show that it has changed.
-    `activation_parameters` are the values training began with, `activation_trainable` says which were trained and how;
-    trained values are among the weights, place by place.
+    `activation_parameters` are the values training began with, `activation_trainable` says which were trained
+    and how; trained values are among the weights, place by place.
     `weights_sha256` and `weights_bytes` are filled in by `save_checkpoint`.
     """
 
@@ -60,7 +60,7 @@ class CheckpointSpec(Record, frozen=True, tag_field="kind", tag="checkpoint"):
 
 @dataclass(frozen=True, eq=False)
 class Checkpoint:
-    """A loaded pair: `model` is in eval mode with the trained weights; `sha256` and `path` are the weights file's."""
+    """A loaded pair: `model` in eval mode with its trained weights, `sha256` and `path` of their file."""
 
     spec: CheckpointSpec
     model: nn.Module
@@ -76,9 +76,10 @@ def checkpoint_paths(path: Path) -> tuple[Path, Path]:
 
 
 def save_checkpoint(path: Path, model: nn.Module, spec: CheckpointSpec) -> Path:
-    """Write the pair and return the path of the weights. Weights first, JSON with their hash last, each atomically.
+    """Write the pair and return the path of the weights.
 
-    An older pair of that name is given up before the first byte is written, so a pair is whole or absent.
+    Weights first, JSON with their hash last, each atomically. An older pair of that name is given up before
+    the first byte is written, so a pair is whole or absent.
     Raises EdgeactsError when a weight is not finite or the disk refuses.
     """
     weights_path, spec_path = checkpoint_paths(path)
@@ -121,9 +122,7 @@ def load_checkpoint(path: Path, *, activation: Activation | None = None) -> Chec
 def _check_pair(weights_path: Path, spec_path: Path) -> None:
     for present, missing in ((weights_path, spec_path), (spec_path, weights_path)):
         if present.exists() and not missing.exists():
-            raise UsageError(
-                f"{present} has no {missing.name} beside it: a checkpoint is both files; copy it or train again"
-            )
+            raise UsageError(f"{present} has no {missing.name} beside it: copy both files, or train again")
     if not weights_path.exists():
         raise UsageError(f"checkpoint {weights_path} does not exist; `edgeacts train` writes one")
 
@@ -135,7 +134,8 @@ def _check_spec(spec: CheckpointSpec, where: str, error: type[EdgeactsError]) ->
         raise error(f"{where}: {len(spec.classes)} class names for {spec.num_classes} classes")
     if spec.in_channels != spec.preprocessing.channels:
         raise error(
-            f"{where}: the model takes {spec.in_channels} channels, its preprocessing gives {spec.preprocessing.channels}"
+            f"{where}: the model takes {spec.in_channels} channels, "
+            f"its preprocessing gives {spec.preprocessing.channels}"
         )
     if not math.isfinite(spec.width) or not all(
         math.isfinite(v) for v in spec.activation_parameters.values()
@@ -152,20 +152,21 @@ def _definition(spec: CheckpointSpec, spec_path: Path, given: Activation | None)
         return given
     if spec.activation not in activation_names():
         raise UsageError(
-            f"{spec_path} was trained with activation {spec.activation!r}, y = {spec.activation_formula}, which is not in "
-            f"the catalogue: pass its definition as activation=; the catalogue has: {', '.join(activation_names())}"
+            f"{spec_path} was trained with activation {spec.activation!r}, y = {spec.activation_formula}, "
+            "which is not in the catalogue: pass its definition as activation=; "
+            f"the catalogue has: {', '.join(activation_names())}"
         )
     definition = catalogue_activation(spec.activation)
     if str(definition.formula) != spec.activation_formula:
         raise UsageError(
-            f"{spec_path} was trained with {spec.activation} = {spec.activation_formula}, but the catalogue's is "
-            f"{definition.formula}: pass the definition it was trained with as activation="
+            f"{spec_path} was trained with {spec.activation} = {spec.activation_formula}, but the "
+            f"catalogue's is {definition.formula}: pass the definition it was trained with as activation="
         )
     return definition
 
 
 def _read_weights(path: Path, spec: CheckpointSpec) -> dict[str, Tensor]:
-    """The tensors of a file whose bytes are those that were written. One read: what is hashed is what is parsed."""
+    """The tensors of a file that is as it was written. One read: what is hashed is what is parsed."""
     data = read_bytes(path, "weights", MAX_WEIGHTS_BYTES)
     if len(data) != spec.weights_bytes:
         raise DamagedFile(
@@ -175,8 +176,8 @@ def _read_weights(path: Path, spec: CheckpointSpec) -> dict[str, Tensor]:
     digest = hashlib.sha256(data).hexdigest()
     if digest != spec.weights_sha256:
         raise DamagedFile(
-            f"{path} has SHA-256 {digest[:16]}…, its JSON says {spec.weights_sha256[:16]}…: altered after it was "
-            "written; copy both files again or train again"
+            f"{path} has SHA-256 {digest[:16]}…, its JSON says {spec.weights_sha256[:16]}…: "
+            "altered after it was written; copy both files again or train again"
         )
     try:
         return tensors_from_bytes(data)

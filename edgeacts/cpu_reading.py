@@ -33,6 +33,8 @@ def _compare(op: Callable[..., Tensor]) -> Callable[[Any, Any], Any]:
 def _select(mask: Any, a: Any, b: Any) -> Any:
     if not isinstance(mask, Tensor):
         return a if mask else b
+    if not isinstance(a, Tensor) and not isinstance(b, Tensor) and {a, b} == {0, 1}:
+        return mask if a else 1 - mask
     kind, as_float, as_int = _BITS[mask.dtype]
     bits = mask.to(kind).neg_()  # 1.0 -> all ones, 0.0 -> 0
 
@@ -69,6 +71,6 @@ class CpuOps(TorchOps):
     where = staticmethod(_select)
 
     @staticmethod
-    def is_nan(x: Tensor) -> Tensor:
-        """1.0 where x is NaN."""
-        return torch.ne(x, x, out=torch.empty_like(x))
+    def repair_nan(x: Tensor, y: Tensor) -> Tensor:
+        """y + 0·clamp(x): y itself, NaN where x is NaN."""
+        return torch.add(y, torch.clamp(x, -1, 1), alpha=0)

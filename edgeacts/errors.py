@@ -25,3 +25,15 @@ class NotAvailable(EdgeactsError):
     """A runtime, provider or extra that this machine does not have."""
 
     exit_code = 2
+
+
+_EXTRAS = {"openvino": "openvino", "datasets": "hub"}
+
+
+def missing_extra(error: ModuleNotFoundError) -> Exception:
+    """A missing third-party package as a NotAvailable that says what to install; our own bugs stay what they are."""
+    package = (error.name or "").partition(".")[0]
+    if not package or package == "edgeacts":
+        return error
+    extra = _EXTRAS.get(package, "train")
+    return NotAvailable(f"{package} is not installed: pip install 'edgeacts[{extra}]'")

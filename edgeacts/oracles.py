@@ -58,11 +58,12 @@ def _minimum(activation: Activation) -> tuple[float, float] | None:
     for _ in range(6):  # each round looks closer around the lowest point
         grid = np.linspace(lo, hi, 8001)
         y = float64(activation, grid)
-        best = int(np.argmin(y))
+        ties = np.flatnonzero(y == y.min())
+        best = int(ties[np.argmin(np.abs(grid[ties]))])  # on a plateau, the point nearest 0
         lo, hi = grid[max(best - 2, 0)], grid[min(best + 2, len(grid) - 1)]
     return float(grid[best]), float(y[best])
 
 
 def minimum(activation: Activation, **parameters: float) -> tuple[float, float] | None:
-    """(x, f(x)) where f is lowest, to about 1e-8 in x; None when it is not bounded below. f saturates: the first x found."""
+    """(x, f(x)) where f is lowest, to about 1e-8 in x; None when it is not bounded below. on a plateau the x nearest 0."""
     return _minimum(activation.fix(**activation.values(parameters)))

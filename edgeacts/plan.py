@@ -51,7 +51,7 @@ class Plan:
     repair_nan: bool
 
     def run(self, ops: Any, x: Any, values: Mapping[str, Any]) -> Any:
-        """Evaluate with a reading `ops`: its tables `table` and `capped_table`, `clamp`, `less`, `where` and `is_nan`."""
+        """Evaluate with a reading `ops`: its tables `table` and `capped_table`, `clamp`, `less`, `where` and `repair_nan`."""
         size = x.dtype.itemsize
         lo = None if self.left is None else self.left.cut[size].run(ops.table, values)
         hi = None if self.right is None else self.right.cut[size].run(ops.table, values)
@@ -61,7 +61,7 @@ class Plan:
             y = ops.where(ops.less(x, lo), _line(self.left, ops, x, values), y)
         if self.right is not None and not self.right.flat:
             y = ops.where(ops.less(hi, x), _line(self.right, ops, x, values), y)
-        return ops.where(ops.is_nan(x), x, y) if self.repair_nan else y
+        return ops.repair_nan(x, y) if self.repair_nan else y
 
 
 def _line(side: Side, ops: Any, x: Any, values: Mapping[str, Any]) -> Any:
@@ -99,18 +99,39 @@ def asymptotes(activation: Activation) -> tuple[Any, Any]:
     return left, right
 
 
+# Where to look for a tail's line: near for tails that decay like e^-x, far for those that decay like 1/x (softsign).
+_TAIL_POINTS = ((3001, 7001, 17011), (3 * 10**24, 7 * 10**24, 17 * 10**24))
+
+
 @lru_cache(maxsize=256)
 def _find_line(activation: Activation, sign: int) -> Any:
-    """Slope and offset from three points far out; None unless they agree, as for a periodic tail."""
+    """The line that f approaches, as an expression in X; None when there is none, as for a periodic tail."""
     f = _mp_function(activation.stable, ())
-    with mpmath.workdps(60):
-        a, b, c = (sign * mpmath.mpf(d) for d in (3001, 7001, 17011))
-        slope = (f(b) - f(a)) / (b - a)
-        offset = f(b) - slope * b
-        if abs(slope * c + offset - f(c)) > mpmath.mpf(10) ** -20 * (1 + abs(f(c))):
-            return None
-        numbers = [sympy.nsimplify(sympy.Float(v, 17), rational=True, tolerance=1e-17) for v in (slope, offset)]
-    return numbers[0] * X + numbers[1]
+    for points in _TAIL_POINTS:
+        with mpmath.workdps(100):
+            try:
+                line = _line_through(f, [sign * mpmath.mpf(p) for p in points])
+            except (ArithmeticError, MemoryError, ValueError):  # e^(e^x) far out
+                continue
+        if line is not None:
+            return line
+    return None
+
+
+def _line_through(f: Any, points: list[Any]) -> Any:
+    """Slope and offset from two points; None unless the third agrees."""
+    a, b, c = points
+    slope = (f(b) - f(a)) / (b - a)
+    offset = f(b) - slope * b
+    if not abs(slope * c + offset - f(c)) <= mpmath.mpf(10) ** -20 * (1 + abs(offset)):
+        return None
+    return _rational(slope) * X + _rational(offset)
+
+
+def _rational(value: Any) -> Any:
+    if abs(value) < mpmath.mpf(10) ** -17:
+        return sympy.S.Zero
+    return sympy.nsimplify(sympy.Float(value, 17), rational=True, tolerance=1e-17)
 
 
 def _sides(activation: Activation, expression: Any, by: tuple[str, ...]) -> tuple[Side | None, Side | None]:
@@ -148,9 +169,9 @@ def _find_cut(expression: Any, line: Any, sign: int, size: int) -> float:
 
     with mpmath.workdps(40):
         outer = mpmath.mpf(1)
-        while not all(holds(sign * outer * k) for k in (1, 1.25, 2, 3)):
+        while not all(holds(sign * outer * k) for k in (1, 1.1, 1.25, 1.5, 2, 3, 5, 8, 16, 64, 512)):
             outer *= 2
-            if outer > 4096:  # saturates slowly; beyond FAR it has
+            if outer > FAR:
                 return sign * FAR
         inner = outer / 2
         for _ in range(20):
@@ -232,7 +253,11 @@ class NumpyOps:
     capped_table = NUMPY_CAPPED
     less = staticmethod(np.less)
     where = staticmethod(np.where)
-    is_nan = staticmethod(np.isnan)
+
+    @staticmethod
+    def repair_nan(x: Any, y: Any) -> Any:
+        """y, but NaN where x is NaN."""
+        return np.where(np.isnan(x), x, y)
 
     @staticmethod
     def clamp(x: Any, lo: Any, hi: Any) -> Any:

@@ -97,7 +97,11 @@ class TorchOps:
     capped_table: Mapping[str, Callable[..., Any]] = MappingProxyType({**TORCH, "exp": capped_exp})
     less = staticmethod(lambda a, b: a < b)
     where = staticmethod(_where)
-    is_nan = staticmethod(torch.isnan)
+
+    @staticmethod
+    def repair_nan(x: Tensor, y: Tensor) -> Tensor:
+        """y, but NaN where x is NaN."""
+        return torch.where(torch.isnan(x), x, y)
 
     @staticmethod
     def clamp(x: Tensor, lo: Any, hi: Any) -> Tensor:

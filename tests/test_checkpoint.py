@@ -218,7 +218,7 @@ def test_a_missing_twin_is_named(saved: Path) -> None:
     saved.unlink()
     with pytest.raises(UsageError, match=r"net\.json has no net\.safetensors beside it"):
         load_checkpoint(saved)
-    with pytest.raises(UsageError, match="absent.safetensors does not exist"):
+    with pytest.raises(UsageError, match=r"absent\.safetensors does not exist"):
         load_checkpoint(saved.with_name("absent"))
 
 

@@ -4,7 +4,7 @@ Biswas et al. 2021, SAU: Smooth activation function using convolution with appro
 zero-centred variant of eq. 3.
 
 A smooth LeakyReLU; α = 0.15 is trained, n = 20000 fixed (section 4). The last two terms are written as
-α·x + (1-α)·x·Φ(nx), which equals them and does not cancel for negative x.
+α·x + (1-α)·x·(1 + erf(nx/√2))/2, which equals them and does not cancel for negative x.
 
 The paper's eq. 3, which has the first term without the factor x, is said to be the convolution of LeakyReLU with the
 Gaussian, and is not: that convolution has the factor (1-α) on the first term (`exact_convolution` below). Eq. 3 is not 0 at
@@ -17,7 +17,7 @@ from typing import Any
 
 from sympy import Abs, Rational, erf, exp, pi, sqrt
 
-from edgeacts.definition import Activation, Fact, Form, Parameter, X, normal_cdf
+from edgeacts.definition import Activation, Fact, Form, Parameter, X
 
 _ALPHA = Parameter("alpha", 0.15, trainable="layer", samples=(0.0, 0.5, 1.0, -0.3))
 _N = Parameter("n", 20000.0, samples=(1.0, 50.0))
@@ -33,13 +33,14 @@ def exact_convolution(x: Any, alpha: Any, n: Any) -> Any:
 
 SAU = Activation(
     name="sau",
-    formula=X * (_A + (1 - _A) * normal_cdf(_n * X)) + X * sqrt(2 / pi) * exp(-((_n * X) ** 2) / 2) / (2 * _n),
+    formula=X * (_A + (1 - _A) * (1 + erf(_n * X / sqrt(2))) / 2) + X * sqrt(2 / pi) * exp(-((_n * X) ** 2) / 2) / (2 * _n),
     source="Biswas et al. 2021, SAU, section 3, zero-centred variant of eq. 3",
     parameters=(_ALPHA, _N),
     left=_A * X,
     right=X,
     saturation=(-60 / _n, 60 / _n),
-    saturation32=(-13 / _n, 13 / _n),  # Φ(-13) < 1e-38
+    # Φ(-9) = 1e-19: nothing in float32, while further out its products are subnormal numbers, which are slow.
+    saturation32=(-9 / _n, 9 / _n),
     operator="SAU",
     forms=(
         Form(

@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import onnx
 from numpy.typing import NDArray
 from tqdm import tqdm
 
 from edgeacts.circumstances import circumstances
-from edgeacts.errors import EdgeactsError, NotAvailable, UsageError
+from edgeacts.errors import DamagedFile, EdgeactsError, NotAvailable, UsageError
 from edgeacts.files import sha256_file
 from edgeacts.names import check_name
+from edgeacts.onnx_metadata import read_metadata
 from edgeacts.parity.budgets import allowed_relative_error
 from edgeacts.parity.comparing import Place, compare, relative_noise
 from edgeacts.parity.inputs import InputSet, input_sets
@@ -74,10 +74,12 @@ def verify(
     for runtime, level in tqdm(work, desc="verify", unit="level", disable=not progress, leave=False):
         try:
             with open_runtime(path, runtime, level=level, threads=threads, precision=precision) as session:
+                executed = str(session.executed()["precision"])
                 for inputs in sets:
+                    place = Place(path.name, runtime, level, executed, inputs.name)
                     noise = relative_noise(_doubles(expected[inputs.name]), _doubles(rounded[inputs.name]))
                     allowed = allowed_relative_error(precision, noise, bound)
-                    rows += _rows(session, path, runtime, level, inputs, expected[inputs.name], allowed, fixed)
+                    rows += _rows(session, place, inputs, expected[inputs.name], allowed, fixed)
         except NotAvailable as error:
             skipped[runtime] = str(error)
         except EdgeactsError as error:
@@ -125,17 +127,8 @@ def _doubles(arrays: Arrays) -> dict[str, NDArray[np.float64]]:
 
 
 def _rows(
-    session: Session,
-    path: Path,
-    runtime: str,
-    level: str,
-    inputs: InputSet,
-    expected: Arrays,
-    allowed: float,
-    fixed: int | None,
+    session: Session, place: Place, inputs: InputSet, expected: Arrays, allowed: float, fixed: int | None
 ) -> list[ParityRow]:
-    executed = str(session.executed()["precision"])
-    place = Place(path.name, runtime, level, executed, inputs.name)
     own = [s.name for s in session.inputs]
     renamed = InputSet(inputs.name, dict(zip(own, inputs.feeds.values(), strict=True)), inputs.batch)
     found = _doubles(_outputs(session.infer, renamed, fixed))
@@ -160,7 +153,7 @@ def _metadata_rows(path: Path, expected: Mapping[str, str]) -> list[ParityRow]:
     """A row per metadata entry that is missing or says something else than the reference does."""
     if not expected:
         return []
-    found = {p.key: p.value for p in onnx.load(path, load_external_data=False).metadata_props}
+    found = read_metadata(path)
     rows = []
     for key, value in expected.items():
         if key not in found or not _same_json(found[key], value):
@@ -178,14 +171,12 @@ def _same_json(a: str, b: str) -> bool:
 
 def _form_bound(path: Path) -> float:
     """The largest error bound of an activation form that the file's metadata state; 0 for files that are not ours."""
-    for entry in onnx.load(path, load_external_data=False).metadata_props:
-        if entry.key == "edgeacts.forms":
-            try:
-                bounds = [float(f["bound"]) for f in json.loads(entry.value).values()]
-            except (ValueError, TypeError, KeyError, AttributeError):
-                raise UsageError(f"{path}: metadata edgeacts.forms cannot be read; export the model again") from None
-            return min(max(bounds, default=0.0), 1e-3)  # a file cannot grant itself any error it likes
-    return 0.0
+    try:
+        stated = json.loads(read_metadata(path).get("edgeacts.forms", "{}"))
+        bounds = [float(form["bound"]) for form in stated.values()]
+    except (ValueError, TypeError, KeyError, AttributeError):
+        raise DamagedFile(f"{path}: metadata edgeacts.forms cannot be read; export the model again") from None
+    return min(max(bounds, default=0.0), 1e-3)  # a file cannot grant itself any error it likes
 
 
 def _summary(rows: Sequence[ParityRow], skipped: Mapping[str, str]) -> str:

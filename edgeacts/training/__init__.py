@@ -1,4 +1,4 @@
-"""`train(TrainSettings(model="shufflenet_v2", activation="nish", data="fashion-mnist"), Path("out"))`, with Lightning."""
+"""`train(TrainSettings(model="shufflenet_v2", activation="nish"), Path("out"))`: training, by Lightning."""
 
 from __future__ import annotations
 
@@ -23,16 +23,17 @@ def train(
     activation: Activation | None = None,
     progress: bool | None = None,
 ) -> TrainingRecord:
-    """OUT/checkpoint.safetensors, OUT/checkpoint.json and, last, OUT/training.json, whose content is returned.
+    """Write OUT/checkpoint.safetensors, checkpoint.json and, last, training.json, whose content is returned.
 
-    The weights are those of the last epoch; the test split is looked at once. The same settings give the same weights.
-    While it runs, OUT/resume.ckpt holds its state: called again with the same settings after a kill, training goes on
-    from there, to the same result. `dataset` is used instead of loading `settings.data`, `activation` instead of the
-    catalogue's. `progress`: True shows a bar, False nothing, None a bar on a terminal and else a line an epoch (stderr).
+    The weights are those of the last epoch; the test split is looked at once. The same settings (and
+    threads) give the same weights. While it runs, OUT/resume.ckpt holds its state: called again with the same
+    settings after a kill, it goes on from there, to the same result.
+    `dataset` is used instead of loading `settings.data`, `activation` instead of the catalogue's. `progress`:
+    True shows a bar, False nothing, None a bar on a terminal and else a line an epoch (on stderr).
     `out` must not be used by two runs at once.
 
-    Raises UsageError for values that cannot be, EdgeactsError when the loss is no longer finite or the disk refuses;
-    KeyboardInterrupt after Ctrl-C, when the step in hand is done and the resume point written.
+    Raises UsageError for values that cannot be, EdgeactsError when the loss is no longer finite or the disk
+    refuses; KeyboardInterrupt after Ctrl-C, when the step in hand is done and the resume point written.
     """
     from edgeacts.training.run import run  # torch and Lightning take seconds to import
 

@@ -1,4 +1,4 @@
-"""Batches as pure functions of (seed, epoch, index): nothing to save but the step number, nothing to lose in a kill."""
+"""Batches as pure functions of (seed, epoch, index): a run that goes on needs nothing but its step number."""
 
 import numpy as np
 import torch
@@ -40,7 +40,7 @@ class Normalizer:
 
 
 class Batches:
-    """Images of one split in memory (uint8 NHWC) and their batches. `rank` of `ranks` devices gets its share."""
+    """Images of one split in memory (uint8 NHWC) and their batches; each of `ranks` devices has its share."""
 
     def __init__(
         self,
@@ -84,22 +84,14 @@ class Batches:
         chosen = self._epoch_order(epoch)[index * per_step : (index + 1) * per_step][self.rank :: self.ranks]
         images = self.images[chosen.to(self.images.device)]
         if self.augmentation is not None:
-            images = self._augment(images, generator_of(self.seed, AUGMENT, epoch, index, self.rank))
+            generator = generator_of(self.seed, AUGMENT, epoch, index, self.rank)
+            images = _augment(images, self.augmentation, generator)
         return self.normalize(images), self.labels[chosen.to(self.labels.device)]
 
     def _epoch_order(self, epoch: int) -> Tensor:
         if self._order is None or self._order[0] != epoch:
             self._order = epoch, torch.randperm(len(self), generator=generator_of(self.seed, ORDER, epoch))
         return self._order[1]
-
-    def _augment(self, images: Tensor, generator: torch.Generator) -> Tensor:
-        policy, count = self.augmentation, len(images)
-        assert policy is not None
-        reach = policy.max_shift
-        shifts = torch.randint(-reach, reach + 1, (2, count), generator=generator)
-        coins = torch.rand(count, generator=generator)
-        flips = coins < 0.5 if policy.horizontal_flip else torch.zeros(count, dtype=torch.bool)
-        return shift_and_flip(images, shifts[0], shifts[1], flips)
 
     # ---- evaluation
 
@@ -108,14 +100,22 @@ class Batches:
         return -(-len(self) // (EVALUATION_BATCH * self.ranks))
 
     def evaluation(self, index: int) -> tuple[Tensor, Tensor]:
-        """(float32 [B, C, H, W], int64 [B]): the split in its own order, unchanged, each image on one device only."""
+        """(float32 [B, C, H, W], int64 [B]): the split in its own order, each image on one device only."""
         start = (index * self.ranks + self.rank) * EVALUATION_BATCH
         part = slice(start, start + EVALUATION_BATCH)
         return self.normalize(self.images[part]), self.labels[part]
 
 
+def _augment(images: Tensor, policy: Augmentation, generator: torch.Generator) -> Tensor:
+    reach, count = policy.max_shift, len(images)
+    shifts = torch.randint(-reach, reach + 1, (2, count), generator=generator)
+    coins = torch.rand(count, generator=generator)
+    flips = coins < 0.5 if policy.horizontal_flip else torch.zeros(count, dtype=torch.bool)
+    return shift_and_flip(images, shifts[0], shifts[1], flips)
+
+
 def shift_and_flip(images: Tensor, down: Tensor, right: Tensor, flips: Tensor) -> Tensor:
-    """Each image of [N, H, W, C] moved by down[n], right[n] pixels, what enters is 0; then mirrored where flips[n]."""
+    """Image n of [N, H, W, C] moved by down[n], right[n] pixels, filled with 0, then mirrored if flips[n]."""
     count, height, width, _ = images.shape
     device = images.device
     rows = torch.arange(height).expand(count, -1) - down[:, None]

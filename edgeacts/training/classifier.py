@@ -1,4 +1,4 @@
-"""The LightningModule: what one step does, which weights decay, what is counted, what a resume point holds."""
+"""The LightningModule: what one step does, which weights decay, what is counted, what a state holds."""
 
 import time
 from collections.abc import Callable, Iterator
@@ -123,9 +123,9 @@ class Classifier(lightning.LightningModule):
     def _diverged(self, batch_idx: int) -> str:
         s = self.settings
         return (
-            f"the loss is not finite in epoch {self.current_epoch + 1}, step {batch_idx + 1}, at learning rate "
-            f"{self._learning_rate():.3g} with activation {s.activation} in precision {s.precision}: give a learning rate "
-            f"below {s.peak_learning_rate:g}, or precision 32"
+            f"the loss is not finite in epoch {self.current_epoch + 1}, step {batch_idx + 1}, at learning "
+            f"rate {self._learning_rate():.3g} with activation {s.activation} in precision {s.precision}: "
+            f"give a learning rate below {s.peak_learning_rate:g}, or precision 32"
         )
 
     def _learning_rate(self) -> float:
@@ -153,7 +153,7 @@ class Classifier(lightning.LightningModule):
             self.report(self.epochs()[self.current_epoch])
 
     def _over_devices(self, totals: Tensor) -> Tensor:
-        summed: Tensor = self.trainer.strategy.reduce(totals.clone(), reduce_op="sum")  # type: ignore[assignment]
+        summed: Tensor = self.trainer.strategy.reduce(totals.clone(), reduce_op="sum")
         return summed
 
     def _seconds(self) -> float:
@@ -215,7 +215,7 @@ def _sums(loss: Tensor, logits: Tensor, labels: Tensor) -> Tensor:
 
 
 def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Two groups: weights of convolutions and linear layers decay; norms, biases and activation parameters do not."""
+    """Weights of convolutions and linear layers decay; norms, biases and activation parameters do not."""
     decaying = {id(m.weight) for m in model.modules() if isinstance(m, DECAYING)}
     groups: tuple[list[nn.Parameter], list[nn.Parameter]] = ([], [])
     for parameter in model.parameters():

@@ -13,7 +13,7 @@ Z_95 = 1.959963984540054  # the normal distribution's 97.5 % point
 
 
 def evaluate(model: nn.Module, split: Split, preprocessing: Preprocessing) -> tuple[int, int]:
-    """(right, all): how many images of `split` get their own label as the largest logit, in float32 and eval mode.
+    """(right, all): how many images of `split` have their label as the largest logit, in float32, eval mode.
 
     The model stays on its device and is left in the mode it was in.
     """
@@ -35,7 +35,7 @@ def evaluate(model: nn.Module, split: Split, preprocessing: Preprocessing) -> tu
 
 
 def wilson_interval(correct: int, total: int) -> tuple[float, float]:
-    """The 95 % interval of a share after Wilson (1927): right also near 0 and 1. (0, 1) when nothing was counted."""
+    """The 95 % interval of a share after Wilson (1927), good also near 0 and 1; (0, 1) for no trials."""
     if total == 0:
         return 0.0, 1.0
     share, z2 = correct / total, Z_95**2

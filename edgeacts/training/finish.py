@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from edgeacts.checkpoint import CheckpointSpec, checkpoint_paths, save_checkpoint
+from edgeacts.checkpoint import CheckpointSpec, save_checkpoint
 from edgeacts.circumstances import circumstances
 from edgeacts.data.dataset import ImageDataset
 from edgeacts.definition import Activation, Trainable

@@ -65,8 +65,8 @@ class Bar(TQDMProgressBar):
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
         """Show what the epoch reached in the next one's description."""
-        assert isinstance(module, Classifier)
-        self.reached = f", validation {module.epochs()[trainer.current_epoch].validation_accuracy:.1%}"
+        if isinstance(module, Classifier):
+            self.reached = f", validation {module.epochs()[trainer.current_epoch].validation_accuracy:.1%}"
 
     def on_validation_end(self, *_: Any) -> None:
         """Nothing to close."""

@@ -1,7 +1,8 @@
-"""Resume points: the whole state of a run every few seconds in one file, which is whole, of this run, or not used."""
+"""Resume points: a run's state, every few seconds, in one file that is whole and of this run, or not used."""
 
 import hashlib
 import time
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -81,7 +82,7 @@ def fingerprint_of(settings: TrainSettings, activation: Activation, dataset: Ima
         "classes": dataset.classes,
         "preprocessing": dataset.preprocessing,
         "augmentation": dataset.augmentation,
-        "versions": [str(torch.__version__), lightning.__version__],
+        "versions": [str(torch.__version__), metadata.version("pytorch-lightning")],
     }
     return hashlib.sha256(msgspec.json.encode(content, order="deterministic")).hexdigest()
 
@@ -93,7 +94,7 @@ def _split_hash(split: Split) -> str:
 
 
 def usable(path: Path, fingerprint: str) -> tuple[Path | None, str | None]:
-    """(`path`, None) when it holds a state of this run; otherwise (None, why not, or None when there is no file)."""
+    """(`path`, None) if it holds a state of this run, else (None, why not), or (None, None): no file."""
     if not path.exists():
         return None, None
     try:
@@ -106,6 +107,6 @@ def usable(path: Path, fingerprint: str) -> tuple[Path | None, str | None]:
     if state[RUN] != fingerprint:
         return (
             None,
-            f"{path} is the resume point of a run with other settings, data or versions: training starts anew",
+            f"{path} is of a run with other settings, data or versions: training starts anew",
         )
     return path, None

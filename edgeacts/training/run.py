@@ -10,7 +10,7 @@ from pathlib import Path
 import msgspec
 import pytorch_lightning as lightning
 import torch
-from pytorch_lightning.utilities.exceptions import MisconfigurationException
+from lightning_fabric.utilities.exceptions import MisconfigurationException
 
 from edgeacts.activations import activation as catalogue_activation
 from edgeacts.data import limit, load_dataset
@@ -98,8 +98,9 @@ def _check_dataset(dataset: ImageDataset) -> None:
             )
         if split.labels.min() < 0 or split.labels.max() >= len(dataset.classes):
             raise UsageError(
-                f"{dataset.name}: the {name} split has labels from {split.labels.min()} to {split.labels.max()}, "
-                f"its {len(dataset.classes)} classes allow 0 to {len(dataset.classes) - 1}"
+                f"{dataset.name}: the {name} split has labels from {split.labels.min()} to "
+                f"{split.labels.max()}, its {len(dataset.classes)} classes allow 0 to "
+                f"{len(dataset.classes) - 1}"
             )
 
 
@@ -178,6 +179,6 @@ def _trainer(settings: TrainSettings, callbacks: list[lightning.Callback], *, ba
     except (MisconfigurationException, ValueError, TypeError, RuntimeError, ImportError) as error:
         reason = " ".join(str(error).split())
         raise UsageError(
-            f"accelerator={settings.accelerator!r}, devices={settings.devices!r}, strategy={settings.strategy!r}, "
-            f"precision={settings.precision!r}: {reason}"
+            f"accelerator={settings.accelerator!r}, devices={settings.devices!r}, "
+            f"strategy={settings.strategy!r}, precision={settings.precision!r}: {reason}"
         ) from None

@@ -1,4 +1,4 @@
-"""Learning-rate factors: step, steps in all -> what the peak learning rate is multiplied with. Pure functions.
+"""Learning-rate factors: step, steps in all -> what the peak is multiplied with. Pure functions.
 
 step counts from 0; the factor of step t is used for the (t+1)-th optimizer step.
 """
@@ -6,8 +6,8 @@ step counts from 0; the factor of step t is used for the (t+1)-th optimizer step
 import math
 from collections.abc import Callable
 
-# One-cycle (Smith & Topin 2017, arXiv:1708.07120) with cosine flanks: 30 % of the way up from 1/25 of the peak, then down
-# to 1/10000 of where it began. The momentum stays.
+# One-cycle (Smith & Topin 2017, arXiv:1708.07120) with cosine flanks: 30 % of the way up from 1/25 of
+# the peak, then down to 1/10000 of where it began. The momentum stays.
 RISE = 0.3
 START = 1 / 25
 END = START / 1e4
@@ -19,12 +19,12 @@ def constant(step: int, steps: int) -> float:
 
 
 def cosine(step: int, steps: int) -> float:
-    """(1 + cos(π t / T)) / 2: from 1 at the first step to 0 after the last. Loshchilov & Hutter 2016, arXiv:1608.03983."""
+    """(1 + cos(π t / T)) / 2: 1 at the first step, 0 after the last. Loshchilov and Hutter 2016."""
     return 0.5 * (1 + math.cos(math.pi * min(step, steps) / steps))
 
 
 def one_cycle(step: int, steps: int) -> float:
-    """1/25 rising to 1 within the first 30 % of the steps, then falling to 4e-6 at the last; half cosines both."""
+    """1/25 rising to 1 within the first 30 % of the steps, then falling to 4e-6 at the last: half cosines."""
     top = max(0.0, RISE * steps - 1)
     if step < top:
         return _half_cosine(START, 1.0, step / top)

@@ -13,7 +13,7 @@ from edgeacts.errors import DamagedFile
 from edgeacts.files import read_bytes, write_bytes_atomic
 
 MAX_BYTES = 16 * 2**30
-# torch.save writes a zip archive; the hash is its comment. The archive ends with the comment's length and the comment.
+# torch.save writes a zip archive, which ends with a comment's length and the comment: here the hash.
 SEAL_BYTES = 32
 LENGTH = SEAL_BYTES.to_bytes(2, "little")
 NO_COMMENT = bytes(2)
@@ -28,7 +28,7 @@ def seal(archive: bytes) -> bytes:
 
 
 def save_sealed(state: dict[str, Any], path: Path) -> None:
-    """Tensors, numbers, strings, lists and dicts, by torch.save. Raises EdgeactsError when the disk refuses."""
+    """Tensors, numbers, strings, lists and dicts, by torch.save. Raises EdgeactsError if the disk refuses."""
     buffer = io.BytesIO()
     torch.save(state, buffer)
     write_bytes_atomic(path, seal(buffer.getvalue()))

@@ -13,8 +13,11 @@ SCHEDULES = ("cosine", "onecycle", "constant")
 PRECISIONS = ("32", "bf16-mixed", "16-mixed")
 PARAMETER_TRAINING = ("as_defined", "fixed", "layer", "channel")
 
-# Peak learning rate and weight decay where none is given; they suit batches of 128.
+# Peak learning rate and weight decay where none is given; they suit batches of 64 to 128.
 DEFAULT_LEARNING_RATE = {"adamw": 3e-3, "sgd": 0.05}
+SHARE_WITHOUT_BATCH_NORM = (
+    1 / 3
+)  # SqueezeNet has none: at the full rate its ReLUs die within the first epochs
 DEFAULT_WEIGHT_DECAY = {"adamw": 0.02, "sgd": 5e-4}
 SMALL_IMAGE_SIDE = 64  # up to this size networks get the stem that halves the image once less
 
@@ -27,8 +30,8 @@ class TrainSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
     `learning_rate` (the schedule's peak) and `weight_decay`: None means the optimizer's default here.
     `batch_size` is per device. `limit_train`: so many training images, the same share of every class.
-    `activation_parameters`: trained "as_defined", or all that can be trained "fixed", one a "layer" or one a "channel".
-    `accelerator`, `devices`, `strategy` are Lightning's and handed to it. `threads`: None leaves torch's choice.
+    `activation_parameters`: trained "as_defined"; or all that can be trained "fixed", one a "layer", or one a
+    "channel". `accelerator`, `devices`, `strategy` are Lightning's. `threads`: None leaves torch's choice.
     `checkpoint_every_s`: seconds between resume points; 0 means after every step.
     """
 
@@ -80,7 +83,10 @@ class TrainSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     @property
     def peak_learning_rate(self) -> float:
         """The learning rate that the schedule multiplies."""
-        return DEFAULT_LEARNING_RATE[self.optimizer] if self.learning_rate is None else self.learning_rate
+        if self.learning_rate is not None:
+            return self.learning_rate
+        share = SHARE_WITHOUT_BATCH_NORM if self.model.startswith("squeezenet") else 1.0
+        return share * DEFAULT_LEARNING_RATE[self.optimizer]
 
     def resolved(self) -> "TrainSettings":
         """The same settings with every default that depends on another setting written out."""

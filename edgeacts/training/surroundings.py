@@ -1,4 +1,4 @@
-"""What is changed around a run and put back after it: notes, warnings, threads, determinism, the random state."""
+"""What is changed around a run and put back after it: notes, warnings, threads, random state."""
 
 import logging
 import re
@@ -16,7 +16,7 @@ _IGNORED = (
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Within the block Lightning's notes about itself are not shown; its warnings are, but for those known and harmless."""
+    """Within the block Lightning's notes are not shown; warnings are, but for those known and harmless."""
     loggers = [
         logging.getLogger(n)
         for n in ("pytorch_lightning", "lightning_fabric", "pytorch_lightning.utilities.rank_zero")
@@ -36,7 +36,7 @@ def quiet() -> Iterator[None]:
 
 @contextmanager
 def reproducible(threads: int | None) -> Iterator[None]:
-    """Within the block torch uses deterministic algorithms and so many threads; then everything is as it was."""
+    """Within the block torch uses deterministic algorithms and so many threads; then all is as it was."""
     before = (
         torch.are_deterministic_algorithms_enabled(),
         torch.is_deterministic_algorithms_warn_only_enabled(),

@@ -1,7 +1,7 @@
 import json
 import math
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -134,7 +134,7 @@ def test_an_activation_of_ones_own(dataset: ImageDataset, settings: Make, tmp_pa
     )
     record = train(settings(epochs=1), tmp_path, dataset=dataset, activation=own, progress=False)
     assert record.activation == record.settings["activation"] == "own"
-    with pytest.raises(UsageError, match="activation 'own'.*not in the catalogue: pass its definition"):
+    with pytest.raises(UsageError, match=r"activation 'own'.*not in the catalogue: pass its definition"):
         load_checkpoint(tmp_path / "checkpoint")
     assert load_checkpoint(tmp_path / "checkpoint", activation=own).sha256 == record.checkpoint_sha256
 
@@ -346,9 +346,9 @@ def test_unknown_data_is_refused(settings: Make, tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def odd(dataset: ImageDataset) -> Iterator[Callable[[str], ImageDataset]]:
+def odd(dataset: ImageDataset) -> Callable[[str], ImageDataset]:
     labels = dataset.train.labels
-    yield lambda kind: {
+    return lambda kind: {
         "one class": replace(dataset, classes=("all",)),
         "wrong label": replace(dataset, validation=replace(dataset.train, labels=labels + 1)),
         "empty": replace(dataset, test=dataset.test.take([])),

@@ -45,6 +45,11 @@ def test_defaults_that_depend_on_the_optimizer_are_written_out(
     assert (given["learning_rate"], given["weight_decay"]) == (0.5, 0.0)
 
 
+def test_a_network_without_batch_norm_begins_gently() -> None:
+    assert TrainSettings(model="squeezenet1_1").peak_learning_rate == pytest.approx(1e-3)
+    assert TrainSettings(model="squeezenet1_1", learning_rate=0.2).peak_learning_rate == 0.2
+
+
 def test_what_does_not_change_the_result_does_not_decide() -> None:
     a = TrainSettings(checkpoint_every_s=1, threads=1, data_root="x").deciding()
     assert a == TrainSettings(checkpoint_every_s=9, threads=2).deciding()

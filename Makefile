@@ -1,0 +1,43 @@
+# make demo: from an empty checkout to a report in one command; make test: the checks and the whole suite.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+DEMO := demo
+
+.PHONY: help demo test test-long check format bench-table clean
+
+help:
+	@echo "make demo       install into .venv, run everything on the embedded images, print where the report is"
+	@echo "make test       install into .venv, then check and the test suite"
+	@echo "make check      ruff, mypy, import layers (seconds)"
+	@echo "make test-long  the tests that take minutes"
+	@echo "make format     ruff format and its automatic fixes"
+	@echo "make clean      remove .venv, demo and caches"
+
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+demo: $(STAMP)
+	$(BIN)/edgeacts run --out $(DEMO) --width 0.5 --epochs 12
+
+test: $(STAMP) check
+	$(BIN)/python -m pytest -q -m "not long"
+
+test-long: $(STAMP)
+	$(BIN)/python -m pytest -q -m long
+
+check: $(STAMP)
+	$(BIN)/ruff format --check --quiet .
+	$(BIN)/ruff check --quiet .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(STAMP)
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean:
+	rm -rf $(VENV) $(DEMO) .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info build dist

@@ -1,0 +1,88 @@
+"""`edgeacts explain`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+from edgeacts.cli.options import write_json
+from edgeacts.errors import DamagedFile
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """NAME or MODEL.onnx."""
+    parser.add_argument("subject", metavar="ACTIVATION|MODEL.onnx", help="an activation's name, or an ONNX file")
+
+
+def action(arguments: argparse.Namespace) -> int:
+    """Print what is known about the activation or the file."""
+    subject = arguments.subject
+    facts = _model(Path(subject)) if subject.endswith(".onnx") else _activation(subject)
+    for name, value in facts.items():
+        if isinstance(value, dict):
+            print(f"{name}:")
+            for key, text in value.items():
+                print(f"  {key}: {text}")
+        else:
+            print(f"{name}: {value}")
+    write_json(arguments, facts)
+    return 0
+
+
+def _activation(name: str) -> dict[str, Any]:
+    from edgeacts.activations import activation
+    from edgeacts.forms import choose
+    from edgeacts.plan import asymptotes
+
+    definition = activation(name)
+    left, right = asymptotes(definition)
+    values = definition.values()
+    forms = {}
+    for form_name in definition.form_names():
+        form = definition.form(form_name)
+        what = form.native or form.expression
+        forms[form_name] = f"{what}, within {form.bound_at(values):.1e}: {form.why}"
+    return {
+        "name": definition.name,
+        "formula": str(definition.formula),
+        "derivative": str(definition.derivative("x")),
+        "LaTeX": definition.latex(),
+        "towards -∞": str(left),
+        "towards +∞": str(right),
+        "ONNX function": f"edgeacts::{definition.operator}",
+        "forms, cheapest first": forms,
+        "exported by default": choose(definition).form.name,
+        "facts": {f"f{chr(39) * f.order}({f.x:g})": f"{f.y:g} ± {f.within:g}: {f.why}" for f in definition.facts},
+        "source": definition.source,
+    }
+
+
+def _model(path: Path) -> dict[str, Any]:
+    from edgeacts.onnx_metadata import read_model
+
+    model = read_model(path)
+    metadata = {p.key: p.value for p in model.metadata_props}
+    operators = Counter(f"{n.domain}::{n.op_type}" if n.domain else n.op_type for n in model.graph.node)
+    functions = {}
+    for function in model.functions:
+        count = sum(1 for n in model.graph.node if (n.domain, n.op_type) == (function.domain, function.name))
+        body = [n.op_type for n in function.node if n.op_type != "Constant"]
+        functions[f"{function.domain}::{function.name}"] = f"{count} nodes, each {' '.join(body)}"
+    try:
+        forms = json.loads(metadata.get("edgeacts.forms", "{}"))
+        described = {k: f"{f['formula']}; form {f['form']}, within {f['bound']:.1e}" for k, f in forms.items()}
+    except (ValueError, TypeError, KeyError, AttributeError):
+        raise DamagedFile(f"{path}: metadata edgeacts.forms cannot be read; export the model again") from None
+    return {
+        "file": str(path),
+        "opset": ", ".join(f"{o.domain or 'ai.onnx'} {o.version}" for o in model.opset_import),
+        "inputs": ", ".join(v.name for v in model.graph.input),
+        "outputs": ", ".join(v.name for v in model.graph.output),
+        "operators": ", ".join(f"{op} {n}" for op, n in operators.most_common()),
+        "activation functions": functions or "none: activations are plain operators",
+        "forms": described or "not stated",
+        "metadata": {k: v[:200] for k, v in sorted(metadata.items()) if k != "edgeacts.forms"} or "none",
+    }

@@ -1,0 +1,24 @@
+"""`edgeacts report`."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from edgeacts.cli.options import write_json
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """PATH..."""
+    parser.add_argument("paths", nargs="+", metavar="PATH", help="run folders, or JSON records of train, export, verify, bench")
+    parser.add_argument("--out", metavar="PATH", help="the page, or the folder for it; default report/ in the run folder")
+
+
+def action(arguments: argparse.Namespace) -> int:
+    """Write the page and print its path."""
+    from edgeacts.report import build_report
+
+    page = build_report([Path(p) for p in arguments.paths], Path(arguments.out) if arguments.out else None)
+    print(f"report: {page}")
+    write_json(arguments, {"report": str(page)})
+    return 0

@@ -1,0 +1,70 @@
+"""`edgeacts run`."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from edgeacts.cli.options import add_training, given_training, names, write_json
+from edgeacts.errors import UsageError
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """--model, --activation, --out and what to measure; the rest is training."""
+    parser.epilog = (
+        "Interrupted or killed, the same command goes on where it was; `edgeacts run --out DIR` alone does too. "
+        "Finished stages are not run again."
+    )
+    parser.add_argument("--out", required=True, metavar="DIR", help="folder of the run; one run at a time")
+    parser.add_argument("--model", type=names, metavar="NAMES", help="comma-separated; default mobilenet_v2")
+    parser.add_argument(
+        "--activation", type=names, metavar="NAMES", help="comma-separated; default relu,hardswish,tanhexp,mish,nish,sau"
+    )
+    parser.add_argument("--runtime", type=names, metavar="NAMES", help="comma-separated; default onnxruntime,openvino")
+    parser.add_argument("--provider", metavar="NAME", help="ONNX Runtime execution provider; default cpu")
+    parser.add_argument("--opset", type=int, metavar="N", help="ONNX opset to export; default 20")
+    parser.add_argument("--tolerance", type=float, metavar="E", help="error an activation's form may have; default 1e-5")
+    parser.add_argument("--bench-threads", type=int, metavar="N", help="threads of the benchmark; default 1")
+    parser.add_argument("--bench-rounds", type=int, metavar="N", help="rounds of the benchmark; default 60")
+    add_training(parser)
+
+
+def action(arguments: argparse.Namespace) -> int:
+    """Run, print the summary and where the report is; 1 when a check failed."""
+    from edgeacts.pipeline import SETTINGS_FILE, RunSettings, check, run
+    from edgeacts.training import TrainSettings
+
+    out = Path(arguments.out)
+    free = {
+        "models": arguments.model,
+        "activations": arguments.activation,
+        "runtimes": arguments.runtime,
+        "provider": arguments.provider,
+        "opset": arguments.opset,
+        "tolerance": arguments.tolerance,
+        "bench_threads": arguments.bench_threads,
+        "bench_rounds": arguments.bench_rounds,
+    }
+    given = {name: value for name, value in free.items() if value is not None}
+    training = given_training(arguments)
+    begun = (out / SETTINGS_FILE).exists()
+    if begun and not given and not training:
+        settings = None
+    else:
+        if "data" in training and training["data"].startswith("folder:") and not training["data"][7:]:
+            raise UsageError("--data folder: needs a path, such as folder:photos")
+        settings = RunSettings(training=TrainSettings(**training), **given)
+    result = run(settings, out)
+    print((result.report.parent / "summary.md").read_text(), end="")
+    print(f"report: {result.report}")
+    write_json(
+        arguments,
+        {
+            "report": str(result.report),
+            "passed": result.passed,
+            "test_accuracy": {label: t.test_accuracy for label, t in result.trainings.items()},
+            "verdicts": {label: v.summary for label, v in result.verdicts.items()},
+        },
+    )
+    check(result)
+    return 0

@@ -1,0 +1,216 @@
+"""`run`: train, export, verify, benchmark and report, for one or several networks and activations, in one folder."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import msgspec
+
+from edgeacts.activations import activation as find_activation
+from edgeacts.data import load_dataset
+from edgeacts.data.dataset import ImageDataset
+from edgeacts.errors import CheckFailed, UsageError
+from edgeacts.exporting import export_checkpoint
+from edgeacts.checkpoint import load_checkpoint
+from edgeacts.exporting import checkpoint_metadata
+from edgeacts.files import folder_lock
+from edgeacts.forms import TOLERANCE
+from edgeacts.latency import benchmark
+from edgeacts.models import network
+from edgeacts.parity import verify
+from edgeacts.records import Record, TrainingRecord, Verdict
+from edgeacts.report import build_report
+from edgeacts.stages import Stage, carry_out
+from edgeacts.training import TrainSettings, train
+
+SETTINGS_FILE = "run.json"
+# Changing these does not change what was measured; a resumed run may be given others.
+FREE = ("progress",)
+
+
+class RunSettings(Record, frozen=True, kw_only=True, tag_field="kind", tag="run"):
+    """What a run does: every model with every activation; `training` is the template of their settings."""
+
+    models: tuple[str, ...] = ("mobilenet_v2",)
+    activations: tuple[str, ...] = ("relu", "hardswish", "tanhexp", "mish", "nish", "sau")
+    training: TrainSettings
+    opset: int = 20
+    tolerance: float = TOLERANCE
+    runtimes: tuple[str, ...] = ("onnxruntime", "openvino")
+    provider: str = "cpu"
+    bench_threads: int = 1
+    bench_rounds: int = 60
+    version: int = 1
+
+    def __post_init__(self) -> None:
+        for name, values, check in (("model", self.models, network), ("activation", self.activations, find_activation)):
+            if not values:
+                raise UsageError(f"no {name} to run: give at least one")
+            if len(set(values)) != len(values):
+                raise UsageError(f"{name} {', '.join(values)}: each may be given once")
+            for value in values:
+                check(value)
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """Where the report is, and whether every check passed."""
+
+    report: Path
+    verdicts: dict[str, Verdict]
+    trainings: dict[str, TrainingRecord]
+
+    @property
+    def passed(self) -> bool:
+        """Every export and verification passed."""
+        return all(v.passed for v in self.verdicts.values())
+
+
+def run(settings: RunSettings | None, out: Path, *, progress: bool | None = None) -> RunResult:
+    """Do the run in the folder `out`, or go on with the one that was begun there; finished stages are kept.
+
+    `settings` None: those of the run in `out`. Raises UsageError when `out` holds a run with other settings, EdgeactsError
+    when another process works there, and what the stages raise. A failed check is in the result, and in the report.
+    """
+    with folder_lock(out):
+        settings = agree(settings, out)
+        dataset = _load(settings.training)
+        say = _say if progress is not False else _silent
+        variants = {f"{m}-{a}": (m, a) for m in settings.models for a in settings.activations}
+        for label, (model, activation) in variants.items():
+            for stage in _variant_stages(settings, out / label, model, activation, dataset, progress):
+                carry_out(stage, partial(_prefixed, say, label))
+        carry_out(_bench_stage(settings, out, tuple(variants), bool(progress or sys.stderr.isatty())), say)
+        carry_out(_report_stage(out, tuple(variants)), say)
+        return _result(out, tuple(variants))
+
+
+def agree(settings: RunSettings | None, out: Path) -> RunSettings:
+    """The settings of the run in `out`: the given ones when it is new, otherwise they must be the same."""
+    path = out / SETTINGS_FILE
+    if not path.exists():
+        if settings is None:
+            raise UsageError(f"{out} holds no run to go on with ({path.name} is missing)")
+        foreign = [p.name for p in out.iterdir() if not p.name.startswith(".")] if out.exists() else []
+        if foreign:
+            raise UsageError(f"{out} is not empty and not a run folder (it holds {foreign[0]}): give another --out")
+        settings.write(path)
+        return settings
+    known = RunSettings.read(path)
+    if settings is not None and settings != known:
+        raise UsageError(f"{out} holds a run with other settings ({_differences(known, settings)}): give another --out")
+    return known
+
+
+def _differences(a: RunSettings, b: RunSettings) -> str:
+    def flat(s: RunSettings) -> dict[str, object]:
+        return {**msgspec.structs.asdict(s), **msgspec.structs.asdict(s.training)}
+
+    first, second = flat(a), flat(b)
+    names = [n for n in first if n != "training" and first[n] != second[n]]
+    return "; ".join(f"{n} {first[n]!r}, not {second[n]!r}" for n in names[:4])
+
+
+def _load(training: TrainSettings) -> ImageDataset:
+    root = Path(training.data_root) if training.data_root else None
+    return load_dataset(training.data, root, image_size=training.image_size)
+
+
+def _variant_stages(
+    settings: RunSettings, folder: Path, model: str, activation: str, dataset: ImageDataset, progress: bool | None
+) -> list[Stage]:
+    chosen = msgspec.structs.replace(settings.training, model=model, activation=activation)
+    images = dataset.preprocessing.normalize(dataset.validation.images[:128])
+    train_folder, export_folder, verify_folder = folder / "train", folder / "export", folder / "verify"
+    checkpoint = train_folder / "checkpoint.safetensors"
+    portable, inlined = export_folder / "model.onnx", export_folder / "model.inlined.onnx"
+
+    def do_export() -> None:
+        export_checkpoint(
+            checkpoint, export_folder, opset=settings.opset, tolerance=settings.tolerance, images=images,
+            runtimes=settings.runtimes[:1],
+        )  # fmt: skip
+
+    def do_verify() -> None:
+        loaded = load_checkpoint(checkpoint)
+        for name, path in (("verdict", portable), ("verdict-inlined", inlined)):
+            verdict = verify(
+                loaded.model, path, images=images, runtimes=settings.runtimes, label=checkpoint.name,
+                reference_sha256=loaded.sha256, expected_metadata=checkpoint_metadata(loaded),
+            )  # fmt: skip
+            verdict.write(verify_folder / f"{name}.json")
+
+    return [
+        Stage(
+            "train",
+            train_folder,
+            (),
+            lambda: _train(chosen, train_folder, dataset, progress),
+            keep=("resume.ckpt",),
+        ),
+        Stage("export", export_folder, (checkpoint,), do_export),
+        Stage("verify", verify_folder, (checkpoint, portable, inlined), do_verify),
+    ]
+
+
+def _train(settings: TrainSettings, folder: Path, dataset: ImageDataset, progress: bool | None) -> None:
+    train(settings, folder, dataset=dataset, progress=progress)
+
+
+def _bench_stage(settings: RunSettings, out: Path, labels: tuple[str, ...], progress: bool) -> Stage:
+    models = tuple(out / label / "export" / "model.onnx" for label in labels)
+
+    def work() -> None:
+        record = benchmark(
+            models, runtimes=settings.runtimes, threads=settings.bench_threads, provider=settings.provider,
+            rounds=settings.bench_rounds, labels=labels, seed=settings.training.seed, progress=progress,
+        )  # fmt: skip
+        record.write(out / "bench" / "latency.json")
+
+    return Stage("bench", out / "bench", models, work)
+
+
+def _report_stage(out: Path, labels: tuple[str, ...]) -> Stage:
+    parents = [out / "bench" / "latency.json"]
+    for label in labels:
+        folder = out / label
+        parents += [folder / "train" / "training.json", folder / "export" / "export.json", folder / "verify" / "verdict.json"]
+    return Stage("report", out / "report", tuple(parents), lambda: _report(out))
+
+
+def _report(out: Path) -> None:
+    build_report(out)
+
+
+def _result(out: Path, labels: tuple[str, ...]) -> RunResult:
+    verdicts = {}
+    for label in labels:
+        verdicts[f"{label} export"] = Verdict.read(out / label / "export" / "verdict.json")
+        verdicts[label] = Verdict.read(out / label / "verify" / "verdict.json")
+        verdicts[f"{label} inlined"] = Verdict.read(out / label / "verify" / "verdict-inlined.json")
+    trainings = {label: TrainingRecord.read(out / label / "train" / "training.json") for label in labels}
+    return RunResult(out / "report" / "report.html", verdicts, trainings)
+
+
+def check(result: RunResult) -> None:
+    """Raise CheckFailed that names the first verdict that did not pass."""
+    failed = {name: v for name, v in result.verdicts.items() if not v.passed}
+    if failed:
+        name, verdict = next(iter(failed.items()))
+        raise CheckFailed(f"{len(failed)} of {len(result.verdicts)} parity checks failed; {name}: {verdict.summary}; see {result.report}")
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def _silent(text: str) -> None:
+    """Say nothing."""
+
+
+def _prefixed(say: Callable[[str], None], label: str, text: str) -> None:
+    say(f"{label} {text}")

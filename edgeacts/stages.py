@@ -1,0 +1,93 @@
+"""Stages of a run: each leaves a mark with the hashes of what it wrote, last of all; only marked results are ever used."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from edgeacts.errors import DamagedFile, UsageError
+from edgeacts.files import sha256_file
+from edgeacts.records import Record
+
+MARK = "stage.json"
+
+
+class StageMark(Record, frozen=True, tag_field="kind", tag="stage"):
+    """What a finished stage wrote (`outputs`: path below the stage's folder -> SHA-256), from what (`parents`: the same)."""
+
+    stage: str
+    parents: dict[str, str]
+    outputs: dict[str, str]
+    seconds: float
+    version: int = 1
+
+
+@dataclass(frozen=True)
+class Stage:
+    """One unit of work: writes into `folder`, from the files `parents`. `keep` are names that a redo may go on from."""
+
+    name: str
+    folder: Path
+    parents: tuple[Path, ...]
+    work: Callable[[], None]
+    keep: tuple[str, ...] = ()
+
+
+def carry_out(stage: Stage, say: Callable[[str], None]) -> bool:
+    """Do the stage unless its mark says it is done and every file is as it was written. True when it had to be done."""
+    parents = {_name(p, stage.folder): sha256_file(p) for p in stage.parents}
+    reason = _why_not_done(stage, parents)
+    if reason is None:
+        say(f"{stage.name}: done before")
+        return False
+    say(f"{stage.name}" + (f": again, {reason}" if reason else ""))
+    _clear(stage)
+    begin = time.perf_counter()
+    stage.work()
+    outputs = {str(p.relative_to(stage.folder)): sha256_file(p) for p in sorted(stage.folder.rglob("*")) if _counts(p)}
+    mark = StageMark(stage=stage.name, parents=parents, outputs=outputs, seconds=time.perf_counter() - begin)
+    mark.write(stage.folder / MARK)
+    return True
+
+
+def _why_not_done(stage: Stage, parents: Mapping[str, str]) -> str | None:
+    """None when the stage is done; otherwise the reason to do it (again), empty when it never was."""
+    path = stage.folder / MARK
+    if not path.exists():
+        return ""
+    try:
+        mark = StageMark.read(path)
+    except (DamagedFile, UsageError):
+        return "its mark is damaged"
+    if mark.parents != dict(parents):
+        return "what it was made from has changed"
+    for name, sha256 in mark.outputs.items():
+        file = stage.folder / name
+        if not file.resolve().is_relative_to(stage.folder.resolve()) or not file.is_file() or sha256_file(file) != sha256:
+            return f"{name} is missing or was changed"
+    return None
+
+
+def _clear(stage: Stage) -> None:
+    """Leave nothing of an unfinished attempt but what the work itself can go on from."""
+    stage.folder.mkdir(parents=True, exist_ok=True)
+    (stage.folder / MARK).unlink(missing_ok=True)
+    for path in stage.folder.iterdir():
+        if path.name in stage.keep:
+            continue
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+
+
+def _counts(path: Path) -> bool:
+    return path.is_file() and path.name != MARK
+
+
+def _name(path: Path, folder: Path) -> str:
+    run = folder.parent.parent if folder.name in ("train", "export", "verify") else folder.parent
+    return str(path.resolve().relative_to(run.resolve())) if path.resolve().is_relative_to(run.resolve()) else path.name
