@@ -131,6 +131,8 @@ def stabilise(expression: Any) -> Any:
 def _stabilise_node(node: Any) -> Any:
     if isinstance(node, sympy.tanh):
         return stable_tanh(node.args[0])
+    if isinstance(node, sympy.DiracDelta):  # the derivative of sign(u), which is 0 but at the jump
+        return sympy.S.Zero
     if isinstance(node, sympy.Max | sympy.Min):
         return _extremum(node)
     if isinstance(node, sympy.log) and (exponent := _one_plus_exp(node.args[0])) is not None:

@@ -8,7 +8,17 @@ from pathlib import Path
 
 import msgspec
 
-PACKAGES = ("edgeacts", "torch", "onnx", "onnxruntime", "onnxscript", "openvino", "numpy", "sympy", "pytorch-lightning")
+PACKAGES = (
+    "edgeacts",
+    "torch",
+    "onnx",
+    "onnxruntime",
+    "onnxscript",
+    "openvino",
+    "numpy",
+    "sympy",
+    "pytorch-lightning",
+)
 
 
 class Circumstances(msgspec.Struct, frozen=True, kw_only=True):

@@ -67,8 +67,8 @@ class CpuOps(TorchOps):
 
     table = CPU
     capped_table: Mapping[str, Callable[..., Any]] = MappingProxyType({**CPU, "exp": capped_exp})
-    less = staticmethod(_compare(torch.lt))
-    where = staticmethod(_select)
+    less: Callable[..., Any] = staticmethod(_compare(torch.lt))
+    where: Callable[..., Any] = staticmethod(_select)
 
     @staticmethod
     def repair_nan(x: Tensor, y: Tensor) -> Tensor:

@@ -74,7 +74,9 @@ class Form:
 
     def bound_at(self, values: Mapping[str, float]) -> float:
         """The bound as a number, for these values of the parameters."""
-        return float(sympy.sympify(self.bound).subs({sympy.Symbol(n, real=True): v for n, v in values.items()}))
+        return float(
+            sympy.sympify(self.bound).subs({sympy.Symbol(n, real=True): v for n, v in values.items()})
+        )
 
 
 @dataclass(frozen=True)
@@ -107,28 +109,43 @@ class Activation:
 
     def __post_init__(self) -> None:
         if not _NAME.fullmatch(self.name):
-            raise UsageError(f"activation name {self.name!r}: use lower-case letters, digits and _, a letter first")
+            raise UsageError(
+                f"activation name {self.name!r}: use lower-case letters, digits and _, a letter first"
+            )
         for attribute in ("formula", "left", "right"):
             value = getattr(self, attribute)
             object.__setattr__(self, attribute, None if value is None else sympy.sympify(value))
         if not self.operator:
             object.__setattr__(self, "operator", self.name.title().replace("_", ""))
         if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_]*", self.operator):
-            raise UsageError(f"activation {self.name}: operator {self.operator!r} is not a name ONNX can hold")
+            raise UsageError(
+                f"activation {self.name}: operator {self.operator!r} is not a name ONNX can hold"
+            )
         self._check_parameters()
         self._check_symbols()
 
     def _check_parameters(self) -> None:
         names = [p.name for p in self.parameters]
         if len(set(names)) != len(names) or "x" in names:
-            raise UsageError(f"activation {self.name}: parameter names must differ from each other and from x, not {names}")
+            raise UsageError(
+                f"activation {self.name}: parameter names must differ from each other and from x, not {names}"
+            )
         for p in self.parameters:
             if p.trainable not in TRAINABLE:
-                raise UsageError(f"activation {self.name}: trainable={p.trainable!r} of {p.name}: use None, 'layer' or 'channel'")
+                raise UsageError(
+                    f"activation {self.name}: trainable={p.trainable!r} of {p.name}: use None, 'layer' or 'channel'"
+                )
 
     def _check_symbols(self) -> None:
         known = {X, *(p.symbol for p in self.parameters)}
-        parts = [self.formula, self.left, self.right, *(self.saturation or ()), *(self.saturation32 or ()), *(f.expression for f in self.forms)]
+        parts = [
+            self.formula,
+            self.left,
+            self.right,
+            *(self.saturation or ()),
+            *(self.saturation32 or ()),
+            *(f.expression for f in self.forms),
+        ]
         for part in parts:
             unknown = set() if part is None else sympy.sympify(part).free_symbols - known
             if unknown:
@@ -205,7 +222,9 @@ class Activation:
         for form in self.forms:
             if form.name == name:
                 return form
-        raise UsageError(f"activation {self.name} has no form {name!r}; it has: {', '.join(self.form_names())}")
+        raise UsageError(
+            f"activation {self.name} has no form {name!r}; it has: {', '.join(self.form_names())}"
+        )
 
     def form_names(self) -> tuple[str, ...]:
         """Names of the forms, the cheapest first."""

@@ -17,7 +17,7 @@ from edgeacts.circumstances import circumstances
 from edgeacts.exporters import Exported, to_onnx
 from edgeacts.files import sha256_file
 from edgeacts.forms import TOLERANCE
-from edgeacts.parity import verify
+from edgeacts.parity import RUNTIMES, verify
 from edgeacts.records import ExportRecord, Verdict
 
 if TYPE_CHECKING:
@@ -68,7 +68,8 @@ def export(
     )  # fmt: skip
     verdict = verify(
         model, exported.portable, images=images, label=label, reference_sha256=parent_sha256, expected_metadata=metadata,
-        progress=progress, **({} if runtimes is None else {"runtimes": runtimes}),
+        tolerance=max([tolerance, *(c.bound for c in exported.choices.values())]), progress=progress,
+        runtimes=RUNTIMES if runtimes is None else runtimes,
     )  # fmt: skip
     record = _record(exported, verdict, parent_sha256, time.perf_counter() - begin)
     return ExportResult(exported.portable, exported.inlined, record, verdict)
@@ -94,7 +95,11 @@ def export_checkpoint(
     """
     import torch
 
-    loaded = checkpoint if isinstance(checkpoint, Checkpoint) else load_checkpoint(Path(checkpoint), activation=activation)
+    loaded = (
+        checkpoint
+        if isinstance(checkpoint, Checkpoint)
+        else load_checkpoint(Path(checkpoint), activation=activation)
+    )
     preprocessing = loaded.spec.preprocessing
     example = torch.zeros(1, preprocessing.channels, preprocessing.height, preprocessing.width)
     result = export(
@@ -137,4 +142,3 @@ def _record(exported: Exported, verdict: Verdict, parent: str, seconds: float) -
         seconds=seconds,
         circumstances=circumstances(),
     )
-

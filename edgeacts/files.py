@@ -10,6 +10,7 @@ from pathlib import Path
 
 from edgeacts.errors import DamagedFile, EdgeactsError, UsageError
 
+LOCK = ".lock"
 MAX_JSON_BYTES = 256 * 2**20
 
 
@@ -26,12 +27,16 @@ def write_text_atomic(path: Path, text: str) -> None:
 
 @contextlib.contextmanager
 def atomic_path(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path`; renamed to it when the block ends, removed when it raises."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}.", suffix=path.suffix)
-    os.close(handle)
-    temporary = Path(name)
+    """A temporary path beside `path`; renamed to it when the block ends, removed when it raises.
+
+    Raises EdgeactsError when the disk, or what stands there already, does not let it be written.
+    """
+    temporary = None
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.stem}.", suffix=path.suffix)
+        os.close(handle)
+        temporary = Path(name)
         yield temporary
         _flush_to_disk(temporary)
         umask = os.umask(0)
@@ -41,7 +46,8 @@ def atomic_path(path: Path) -> Iterator[Path]:
     except OSError as error:
         raise EdgeactsError(f"cannot write {path}: {error.strerror or error}") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
 
 
 def _flush_to_disk(path: Path) -> None:
@@ -76,8 +82,14 @@ def sha256_file(path: Path) -> str:
 @contextlib.contextmanager
 def folder_lock(folder: Path) -> Iterator[None]:
     """Exclusive use of `folder` until the block or the process ends. Raises EdgeactsError when another holds it."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with (folder / ".lock").open("a+") as file:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        file = (folder / LOCK).open("a+")
+    except OSError as error:
+        raise UsageError(
+            f"{folder} cannot be used as a folder: {error.strerror or error}: give another --out"
+        ) from None
+    with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

@@ -62,7 +62,9 @@ def choose(
     if form is not None:
         wanted = activation.form(form)
         if wanted.native is not None and wanted.since > opset:
-            raise UsageError(f"form {form!r} of {activation.name} needs opset {wanted.since}, {opset} was asked for")
+            raise UsageError(
+                f"form {form!r} of {activation.name} needs opset {wanted.since}, {opset} was asked for"
+            )
         return Choice(activation, wanted, max(wanted.bound_at(v) for v in points), common)
     for name in activation.form_names():
         candidate = activation.form(name)
@@ -89,7 +91,7 @@ def function(choice: Choice, *, opset: int = 20, per_channel: Sequence[str] = ()
     """
     builder = _Builder(choice.activation, tuple(per_channel))
     y = builder.native(choice.form) if choice.form.native else builder.plan(_plan_of(choice, per_channel))
-    builder.rename(y, "y")
+    builder.rename_last("y")
     proto = helper.make_function(
         DOMAIN,
         operator_name(choice.activation, per_channel),
@@ -99,7 +101,8 @@ def function(choice: Choice, *, opset: int = 20, per_channel: Sequence[str] = ()
         [helper.make_opsetid("", opset)],
         attributes=list(attribute_names(choice, per_channel)),
     )
-    proto.doc_string = f"{choice.activation.name} = {choice.activation.formula}; form {choice.form.name}; {choice.activation.source}"
+    source = choice.activation
+    proto.doc_string = f"{source.name} = {source.formula}; form {choice.form.name}; {source.source}"
     return proto
 
 
@@ -123,9 +126,8 @@ class _Builder:
         self.nodes.append(helper.make_node(op, list(inputs), [name], **attributes))
         return name
 
-    def rename(self, old: str, new: str) -> None:
+    def rename_last(self, new: str) -> None:
         self.nodes[-1].output[0] = new
-        assert old != new
 
     def constant(self, value: float) -> str:
         key = repr(float(value))
@@ -146,12 +148,16 @@ class _Builder:
     def native(self, form: Form) -> str:
         if self.per_channel:
             if form.channel_native is None:
-                raise UsageError(f"form {form.name!r} of {self.activation.name} cannot take parameters per channel")
+                raise UsageError(
+                    f"form {form.name!r} of {self.activation.name} cannot take parameters per channel"
+                )
             return self.node(form.channel_native, "x", *self.per_channel)
         result = self.node(str(form.native), "x", *[self.constant(c) for c in form.constants])
         for name, expression in form.attributes.items():
             if not sympy.sympify(expression).is_Symbol:
-                raise UsageError(f"form {form.name!r} of {self.activation.name}: attribute {name} must be one parameter")
+                raise UsageError(
+                    f"form {form.name!r} of {self.activation.name}: attribute {name} must be one parameter"
+                )
             self.nodes[-1].attribute.append(_reference(name, str(expression)))
         return result
 
@@ -175,23 +181,34 @@ class _Builder:
 
     def line(self, side: Side) -> str:
         slope, offset = side.slope.steps[-1], side.offset.steps[-1]
+        if slope.op == "constant" and slope.value == 0.0:
+            return self.program(side.offset, "x")
         if slope.op == "constant" and slope.value == 1.0:
             line = "x"
         else:
             factor = self.program(side.slope, "x")
             line = self.node("Mul", factor, "x")
             if slope.op != "constant":  # 0·inf is NaN
-                line = self.node("Where", self.node("Equal", factor, self.constant(0.0)), self.constant(0.0), line)
+                line = self.node(
+                    "Where", self.node("Equal", factor, self.constant(0.0)), self.constant(0.0), line
+                )
         zero = offset.op == "constant" and offset.value == 0.0
         return line if zero else self.node("Add", line, self.program(side.offset, "x"))
 
     def program(self, program: Program, x: str, *, capped: bool = False) -> str:
         slots: list[str] = []
+        relative = "sigmoid" in program.operators() and not _AMPLIFYING.isdisjoint(program.operators())
         for step in program.steps:
             if step.op == "input":
                 slots.append(x if step.value == "x" else self.parameter(str(step.value)))
             elif step.op == "constant":
-                slots.append(self.boolean(step.value) if isinstance(step.value, bool) else self.constant(float(step.value or 0.0)))
+                slots.append(
+                    self.boolean(step.value)
+                    if isinstance(step.value, bool)
+                    else self.constant(float(step.value or 0.0))
+                )
+            elif step.op == "sigmoid" and relative:
+                slots.append(_relative_sigmoid(self, slots[step.args[0]]))
             else:
                 slots.append(self.operator(step.op, [slots[i] for i in step.args], capped))
         return slots[-1]
@@ -220,6 +237,14 @@ def _square(b: _Builder, u: str) -> str:
 def _sech2(b: _Builder, u: str) -> str:
     t = b.node("Exp", b.node("Mul", b.constant(-2.0), b.node("Abs", u)))
     return b.node("Div", b.node("Mul", b.constant(4.0), t), _square(b, b.node("Add", b.constant(1.0), t)))
+
+
+# ONNX Runtime's Sigmoid is right to 1e-8 and 0 from -18 on, which these turn into a large error.
+_AMPLIFYING = frozenset({"sqrt", "log", "pow", "div"})
+
+
+def _relative_sigmoid(b: _Builder, u: str) -> str:
+    return b.node("Div", b.constant(1.0), b.node("Add", b.constant(1.0), b.node("Exp", b.node("Neg", u))))
 
 
 def _erfc(b: _Builder, u: str) -> str:

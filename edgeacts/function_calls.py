@@ -37,7 +37,7 @@ class Observation:
 def observe(
     model: nn.Module, functions: tuple[str, ...], is_module: Callable[[nn.Module], bool], example: Any
 ) -> Observation:
-    """Run `model` once in eval mode without gradients and note what happens; calls made inside `is_module` modules do not count."""
+    """Run `model` once in eval mode without gradients; calls made inside `is_module` modules do not count."""
     seen = Observation()
     stack: list[tuple[str, nn.Module]] = []
 
@@ -46,7 +46,9 @@ def observe(
             name = getattr(func, "__name__", "")
             if name in functions and not any(is_module(module) for _, module in stack):
                 seen.found.append(f"{(stack[-1][0] if stack else '') or 'the model'} ({name})")
-                with torch._C.DisableTorchFunction():  # what it calls in turn is not another call of the user's
+                with (
+                    torch._C.DisableTorchFunction()
+                ):  # what it calls in turn is not another call of the user's
                     return func(*args, **(kwargs or {}))
             return func(*args, **(kwargs or {}))
 

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from edgeacts.activations import activation as find_activation
+from edgeacts.autograd import Apply, evaluation
 from edgeacts.definition import Activation, Trainable
 from edgeacts.errors import UsageError
-from edgeacts.torch_reading import Apply, evaluation
 
 ActivationLike = str | Activation | Callable[[int], nn.Module]
 
@@ -20,7 +20,7 @@ class ActivationModule(nn.Module):
 
     A parameter per channel belongs to dimension 1 of the input (the last one of a 1-D input). Half types are computed in
     float32. The backward pass uses the closed derivative and saves only the input.
-    Raises UsageError for an unknown parameter, or for "channel" without a channel count.
+    Raises UsageError for an unknown parameter, for "channel" without a channel count, and for an input of integers.
     """
 
     def __init__(
@@ -38,14 +38,20 @@ class ActivationModule(nn.Module):
         self.trained = tuple(name for name, mode in modes.items() if mode is not None)
         for name in self.trained:
             if modes[name] == "channel" and channels is None:
-                raise UsageError(f"{self.activation.name}: {name} is trained per channel, so `channels` is needed")
-            shape = () if modes[name] == "layer" else (channels,)
+                raise UsageError(
+                    f"{self.activation.name}: {name} is trained per channel, so `channels` is needed"
+                )
+            shape = (channels,) if modes[name] == "channel" and channels is not None else ()
             self.register_parameter(name, nn.Parameter(torch.full(shape, self.values[name])))
         fixed = self.activation.fix(**{n: v for n, v in self.values.items() if n not in self.trained})
         self.evaluation = evaluation(fixed).prepare()
 
     def forward(self, x: Tensor) -> Tensor:
         """f(x)."""
+        if not x.is_floating_point():
+            raise UsageError(
+                f"{self.activation.name} needs a floating-point input, not {x.dtype}: call .float()"
+            )
         parameters = [self._broadcast(getattr(self, name), x) for name in self.trained]
         result: Tensor = Apply.apply(x, self.evaluation, *parameters)  # type: ignore[no-untyped-call]
         return result
@@ -74,7 +80,9 @@ def _modes(activation: Activation, given: Mapping[str, Trainable]) -> dict[str, 
     activation.values(dict.fromkeys(given, 0.0))
     for name, mode in given.items():
         if mode not in (None, "layer", "channel"):
-            raise UsageError(f"{activation.name}: trainable={{{name!r}: {mode!r}}}: use None, 'layer' or 'channel'")
+            raise UsageError(
+                f"{activation.name}: trainable={{{name!r}: {mode!r}}}: use None, 'layer' or 'channel'"
+            )
     return {p.name: given.get(p.name, p.trainable) for p in activation.parameters}
 
 

@@ -28,7 +28,9 @@ def _fixed_plan(activation: Activation, order: int, parameters: Mapping[str, flo
     return plan(activation.fix(**activation.values(parameters)), ("x",) * order)
 
 
-def high_precision(activation: Activation, x: Any, order: int = 0, digits: int = 40, **parameters: float) -> Any:
+def high_precision(
+    activation: Activation, x: Any, order: int = 0, digits: int = 40, **parameters: float
+) -> Any:
     """f^(order)(x) as an mpmath number with `digits` digits, from the formula as it was written.
 
     The derivatives are SymPy's of that formula, not of the rewritten one: an independent reference. Finite x only.
@@ -42,8 +44,13 @@ def high_precision(activation: Activation, x: Any, order: int = 0, digits: int =
 
 @lru_cache(maxsize=256)
 def _mp_formula(activation: Activation, order: int) -> Any:
-    expression = activation.formula.rewrite(sympy.Piecewise) if activation.formula.has(sympy.Max, sympy.Min) else activation.formula
+    expression = (
+        activation.formula.rewrite(sympy.Piecewise)
+        if activation.formula.has(sympy.Max, sympy.Min)
+        else activation.formula
+    )
     expression = sympy.diff(expression, X, order) if order else expression
+    expression = expression.replace(sympy.DiracDelta, lambda *_: sympy.S.Zero)  # of sign(u), at its jump only
     symbols = [p.symbol for p in activation.parameters]
     return sympy.lambdify([X, *symbols], expression, modules=[MPMATH_ATOMS, "mpmath"])
 

@@ -2,34 +2,36 @@
 
 from __future__ import annotations
 
+import math
 import sys
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import msgspec
+import onnx
 
 from edgeacts.activations import activation as find_activation
+from edgeacts.checkpoint import load_checkpoint
 from edgeacts.data import load_dataset
 from edgeacts.data.dataset import ImageDataset
-from edgeacts.errors import CheckFailed, UsageError
-from edgeacts.exporting import export_checkpoint
-from edgeacts.checkpoint import load_checkpoint
-from edgeacts.exporting import checkpoint_metadata
-from edgeacts.files import folder_lock
-from edgeacts.forms import TOLERANCE
+from edgeacts.errors import CheckFailed, NotAvailable, UsageError
+from edgeacts.exporting import checkpoint_metadata, export_checkpoint
+from edgeacts.files import LOCK, folder_lock
+from edgeacts.forms import OPSETS, TOLERANCE
 from edgeacts.latency import benchmark
+from edgeacts.latency.arguments import check_arguments
 from edgeacts.models import network
 from edgeacts.parity import verify
-from edgeacts.records import Record, TrainingRecord, Verdict
+from edgeacts.records import LatencyRecord, Record, TrainingRecord, Verdict
 from edgeacts.report import build_report
+from edgeacts.runtimes import levels, open_runtime
 from edgeacts.stages import Stage, carry_out
 from edgeacts.training import TrainSettings, train
 
 SETTINGS_FILE = "run.json"
-# Changing these does not change what was measured; a resumed run may be given others.
-FREE = ("progress",)
 
 
 class RunSettings(Record, frozen=True, kw_only=True, tag_field="kind", tag="run"):
@@ -47,13 +49,24 @@ class RunSettings(Record, frozen=True, kw_only=True, tag_field="kind", tag="run"
     version: int = 1
 
     def __post_init__(self) -> None:
-        for name, values, check in (("model", self.models, network), ("activation", self.activations, find_activation)):
+        for name, values, check in (
+            ("model", self.models, network),
+            ("activation", self.activations, find_activation),
+            ("runtime", self.runtimes, levels),
+        ):
             if not values:
                 raise UsageError(f"no {name} to run: give at least one")
             if len(set(values)) != len(values):
                 raise UsageError(f"{name} {', '.join(values)}: each may be given once")
             for value in values:
                 check(value)
+        low, high = OPSETS
+        if not low <= self.opset <= high:
+            raise UsageError(f"opset {self.opset} is not supported: give one from {low} to {high}")
+        if not (math.isfinite(self.tolerance) and self.tolerance >= 0):
+            raise UsageError(
+                f"tolerance {self.tolerance}: give a number of at least 0, such as {TOLERANCE:g}"
+            )
 
 
 @dataclass(frozen=True)
@@ -63,6 +76,7 @@ class RunResult:
     report: Path
     verdicts: dict[str, Verdict]
     trainings: dict[str, TrainingRecord]
+    latency: LatencyRecord
 
     @property
     def passed(self) -> bool:
@@ -76,9 +90,13 @@ def run(settings: RunSettings | None, out: Path, *, progress: bool | None = None
     `settings` None: those of the run in `out`. Raises UsageError when `out` holds a run with other settings, EdgeactsError
     when another process works there, and what the stages raise. A failed check is in the result, and in the report.
     """
+    agree(settings, out)  # before the lock's file is put into a folder that is not ours
     with folder_lock(out):
         settings = agree(settings, out)
         dataset = _load(settings.training)
+        _check_bench(settings)
+        if not (out / SETTINGS_FILE).exists():  # only what can be run is begun
+            settings.write(out / SETTINGS_FILE)
         say = _say if progress is not False else _silent
         variants = {f"{m}-{a}": (m, a) for m in settings.models for a in settings.activations}
         for label, (model, activation) in variants.items():
@@ -95,14 +113,21 @@ def agree(settings: RunSettings | None, out: Path) -> RunSettings:
     if not path.exists():
         if settings is None:
             raise UsageError(f"{out} holds no run to go on with ({path.name} is missing)")
-        foreign = [p.name for p in out.iterdir() if not p.name.startswith(".")] if out.exists() else []
+        foreign = (
+            [p.name for p in out.iterdir() if p.name != LOCK and not p.name.startswith(".run.")]
+            if out.is_dir()
+            else []
+        )
         if foreign:
-            raise UsageError(f"{out} is not empty and not a run folder (it holds {foreign[0]}): give another --out")
-        settings.write(path)
+            raise UsageError(
+                f"{out} is not empty and not a run folder (it holds {foreign[0]}): give another --out"
+            )
         return settings
     known = RunSettings.read(path)
     if settings is not None and settings != known:
-        raise UsageError(f"{out} holds a run with other settings ({_differences(known, settings)}): give another --out")
+        raise UsageError(
+            f"{out} holds a run with other settings ({_differences(known, settings)}): give another --out"
+        )
     return known
 
 
@@ -115,13 +140,43 @@ def _differences(a: RunSettings, b: RunSettings) -> str:
     return "; ".join(f"{n} {first[n]!r}, not {second[n]!r}" for n in names[:4])
 
 
+def _check_bench(settings: RunSettings) -> None:
+    """Try what the benchmark will ask for on a network of one node: better now than after the training."""
+    check_arguments(
+        [Path(__file__)], settings.runtimes, rounds=settings.bench_rounds, batch=1, budget_s=None, sizes={}
+    )
+    value = partial(onnx.helper.make_tensor_value_info, elem_type=onnx.TensorProto.FLOAT, shape=[1])
+    graph = onnx.helper.make_graph(
+        [onnx.helper.make_node("Relu", ["x"], ["y"])], "probe", [value("x")], [value("y")]
+    )
+    opsets = [onnx.helper.make_opsetid("", settings.opset)]
+    failures = []
+    with tempfile.TemporaryDirectory() as folder:
+        probe = Path(folder) / "probe.onnx"
+        onnx.save(onnx.helper.make_model(graph, opset_imports=opsets, ir_version=8), probe)
+        for runtime in settings.runtimes:
+            try:
+                open_runtime(
+                    probe, runtime, threads=settings.bench_threads, provider=settings.provider
+                ).close()
+            except NotAvailable as error:
+                failures.append(error)
+    if len(failures) == len(settings.runtimes):
+        raise failures[0]
+
+
 def _load(training: TrainSettings) -> ImageDataset:
     root = Path(training.data_root) if training.data_root else None
     return load_dataset(training.data, root, image_size=training.image_size)
 
 
 def _variant_stages(
-    settings: RunSettings, folder: Path, model: str, activation: str, dataset: ImageDataset, progress: bool | None
+    settings: RunSettings,
+    folder: Path,
+    model: str,
+    activation: str,
+    dataset: ImageDataset,
+    progress: bool | None,
 ) -> list[Stage]:
     chosen = msgspec.structs.replace(settings.training, model=model, activation=activation)
     images = dataset.preprocessing.normalize(dataset.validation.images[:128])
@@ -141,6 +196,7 @@ def _variant_stages(
             verdict = verify(
                 loaded.model, path, images=images, runtimes=settings.runtimes, label=checkpoint.name,
                 reference_sha256=loaded.sha256, expected_metadata=checkpoint_metadata(loaded),
+                tolerance=settings.tolerance,
             )  # fmt: skip
             verdict.write(verify_folder / f"{name}.json")
 
@@ -178,7 +234,11 @@ def _report_stage(out: Path, labels: tuple[str, ...]) -> Stage:
     parents = [out / "bench" / "latency.json"]
     for label in labels:
         folder = out / label
-        parents += [folder / "train" / "training.json", folder / "export" / "export.json", folder / "verify" / "verdict.json"]
+        parents += [
+            folder / "train" / "training.json",
+            folder / "export" / "export.json",
+            folder / "verify" / "verdict.json",
+        ]
     return Stage("report", out / "report", tuple(parents), lambda: _report(out))
 
 
@@ -193,7 +253,8 @@ def _result(out: Path, labels: tuple[str, ...]) -> RunResult:
         verdicts[label] = Verdict.read(out / label / "verify" / "verdict.json")
         verdicts[f"{label} inlined"] = Verdict.read(out / label / "verify" / "verdict-inlined.json")
     trainings = {label: TrainingRecord.read(out / label / "train" / "training.json") for label in labels}
-    return RunResult(out / "report" / "report.html", verdicts, trainings)
+    latency = LatencyRecord.read(out / "bench" / "latency.json")
+    return RunResult(out / "report" / "report.html", verdicts, trainings, latency)
 
 
 def check(result: RunResult) -> None:
@@ -201,7 +262,9 @@ def check(result: RunResult) -> None:
     failed = {name: v for name, v in result.verdicts.items() if not v.passed}
     if failed:
         name, verdict = next(iter(failed.items()))
-        raise CheckFailed(f"{len(failed)} of {len(result.verdicts)} parity checks failed; {name}: {verdict.summary}; see {result.report}")
+        raise CheckFailed(
+            f"{len(failed)} of {len(result.verdicts)} parity checks failed; {name}: {verdict.summary}; see {result.report}"
+        )
 
 
 def _say(text: str) -> None:

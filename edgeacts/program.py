@@ -132,7 +132,9 @@ class _Builder:
         if type(e) in _FUNCTIONS:
             return self.emit(_FUNCTIONS[type(e)], *[self.visit(a) for a in e.args])
         valid = ", ".join(sorted(f.__name__ for f in _FUNCTIONS))
-        raise UsageError(f"a formula cannot use {e.func.__name__} (in {e}): write it with +, *, **, Piecewise, Min, Max, {valid}")
+        raise UsageError(
+            f"a formula cannot use {e.func.__name__} (in {e}): write it with +, *, **, Piecewise, Min, Max, {valid}"
+        )
 
     def add(self, e: Any) -> int:
         terms = sorted(e.as_ordered_terms(), key=lambda t: (t.is_number, t.could_extract_minus_sign()))

@@ -41,7 +41,9 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         version = getattr(record, "version", None)
         wanted = cls.__struct_defaults__[-1] if version is not None else None
         if version != wanted:
-            raise DamagedFile(f"{where} is a {cls.__name__} of version {version}; this edgeacts reads {wanted}")
+            raise DamagedFile(
+                f"{where} is a {cls.__name__} of version {version}; this edgeacts reads {wanted}"
+            )
         return record
 
 

@@ -47,7 +47,11 @@ def carry_out(stage: Stage, say: Callable[[str], None]) -> bool:
     _clear(stage)
     begin = time.perf_counter()
     stage.work()
-    outputs = {str(p.relative_to(stage.folder)): sha256_file(p) for p in sorted(stage.folder.rglob("*")) if _counts(p)}
+    outputs = {
+        str(p.relative_to(stage.folder)): sha256_file(p)
+        for p in sorted(stage.folder.rglob("*"))
+        if _counts(p)
+    }
     mark = StageMark(stage=stage.name, parents=parents, outputs=outputs, seconds=time.perf_counter() - begin)
     mark.write(stage.folder / MARK)
     return True
@@ -62,22 +66,30 @@ def _why_not_done(stage: Stage, parents: Mapping[str, str]) -> str | None:
         mark = StageMark.read(path)
     except (DamagedFile, UsageError):
         return "its mark is damaged"
+    if mark.stage != stage.name or not mark.outputs:
+        return "its mark is not one of this stage"
     if mark.parents != dict(parents):
         return "what it was made from has changed"
     for name, sha256 in mark.outputs.items():
-        file = stage.folder / name
-        if not file.resolve().is_relative_to(stage.folder.resolve()) or not file.is_file() or sha256_file(file) != sha256:
-            return f"{name} is missing or was changed"
+        if not _is_intact(stage.folder, name, sha256):
+            return f"{name!r} is missing or was changed"
     return None
+
+
+def _is_intact(folder: Path, name: str, sha256: str) -> bool:
+    """Whether folder/name is as it was written. A mark is untrusted: no name in it leads out of the folder."""
+    try:
+        file = (folder / name).resolve()
+        return file.is_relative_to(folder.resolve()) and file.is_file() and sha256_file(file) == sha256
+    except (OSError, ValueError, UsageError):  # a name that no file can have, or a file that cannot be read
+        return False
 
 
 def _clear(stage: Stage) -> None:
     """Leave nothing of an unfinished attempt but what the work itself can go on from."""
     stage.folder.mkdir(parents=True, exist_ok=True)
-    (stage.folder / MARK).unlink(missing_ok=True)
-    for path in stage.folder.iterdir():
-        if path.name in stage.keep:
-            continue
+    left = [p for p in stage.folder.iterdir() if p.name not in stage.keep]
+    for path in sorted(left, key=lambda p: p.name != MARK):  # the mark first: from then on nothing is done
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
         else:
@@ -90,4 +102,8 @@ def _counts(path: Path) -> bool:
 
 def _name(path: Path, folder: Path) -> str:
     run = folder.parent.parent if folder.name in ("train", "export", "verify") else folder.parent
-    return str(path.resolve().relative_to(run.resolve())) if path.resolve().is_relative_to(run.resolve()) else path.name
+    return (
+        str(path.resolve().relative_to(run.resolve()))
+        if path.resolve().is_relative_to(run.resolve())
+        else path.name
+    )

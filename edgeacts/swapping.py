@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from torch import Tensor, nn
 
 from edgeacts.activations import activation as find_activation
-from edgeacts.definition import Activation
+from edgeacts.definition import Activation, Trainable
 from edgeacts.errors import UsageError
 from edgeacts.function_calls import observe, search_source
 from edgeacts.modules import ActivationLike, ActivationModule, activation_factory
@@ -55,9 +55,10 @@ def swap(
     new: ActivationLike,
     *,
     example: tuple[Tensor, ...] | Tensor | None = None,
+    trainable: Mapping[str, Trainable] | None = None,
     **parameters: float,
 ) -> SwapReport:
-    """Replace every `old` activation in `model` by `new`, in place; `parameters` are the new one's.
+    """Replace every `old` activation in `model` by `new`, in place; `parameters` and `trainable` are the new one's.
 
     `old`: a catalogue name (finds torch's own module of that name and ours), an `Activation`, a module class, or a list of
     these. Activations called as functions (`F.relu(x)`) cannot be replaced: with an `example` input the model is run once
@@ -65,8 +66,12 @@ def swap(
     Raises UsageError when nothing was replaced.
     """
     wanted = _wanted(old)
-    make = activation_factory(new, **parameters)
-    places = [(name, module) for name, module in model.named_modules(remove_duplicate=False) if wanted.matches(module)]
+    make = activation_factory(new, trainable=trainable, **parameters)
+    places = [
+        (name, module)
+        for name, module in model.named_modules(remove_duplicate=False)
+        if wanted.matches(module)
+    ]
     seen = observe(model, wanted.calls, wanted.matches, example) if example is not None else None
     unreachable = seen.calls if seen is not None else search_source(model, wanted.calls)
     if not places:
@@ -81,7 +86,9 @@ def swap(
         result = _put(result, name, fresh[id(module)])
     twice = [id(module) for _, module in places]
     shared = tuple(
-        name for name, module in places if twice.count(id(module)) > 1 or (seen is not None and name in seen.repeated)
+        name
+        for name, module in places
+        if twice.count(id(module)) > 1 or (seen is not None and name in seen.repeated)
     )
     return SwapReport(result, tuple(name for name, _ in places), shared, unreachable)
 
@@ -126,7 +133,11 @@ def _wanted(old: Any) -> _Wanted:
 
 def _nothing(model: nn.Module, wanted: _Wanted, unreachable: tuple[str, ...]) -> str:
     leaves = sorted({type(m).__name__ for m in model.modules() if not list(m.children())})
-    calls = f"; it is called as a function in {', '.join(unreachable)}: make it a module there" if unreachable else ""
+    calls = (
+        f"; it is called as a function in {', '.join(unreachable)}: make it a module there"
+        if unreachable
+        else ""
+    )
     return f"swap replaced nothing: the model has no {wanted.label} module (its leaves are {', '.join(leaves)}){calls}"
 
 

@@ -32,7 +32,12 @@ class FrozenActivation(nn.Module):
         shape = [-1] + [1] * max(x.dim() - 2, 0)
         channels = tuple(getattr(self, name).view(shape) for name in self.per_channel)
         result: Tensor = torch.onnx.ops.symbolic(
-            self.operator, (x, *channels), attrs=dict(self.attributes), dtype=x.dtype, shape=x.shape, version=DOMAIN_VERSION
+            self.operator,
+            (x, *channels),
+            attrs=dict(self.attributes),
+            dtype=x.dtype,
+            shape=x.shape,
+            version=DOMAIN_VERSION,
         )
         return result
 
@@ -49,16 +54,22 @@ def freeze(
     model: nn.Module, *, tolerance: float, opset: int, form: str | None
 ) -> tuple[nn.Module, dict[str, Functions]]:
     """Replace every ActivationModule in `model` by its frozen twin; gives the functions needed, by operator name."""
-    modules = {n: m for n, m in model.named_modules(remove_duplicate=False) if isinstance(m, ActivationModule)}
+    modules = {
+        n: m for n, m in model.named_modules(remove_duplicate=False) if isinstance(m, ActivationModule)
+    }
     definitions: dict[str, Activation] = {}
     for module in modules.values():
         known = definitions.setdefault(module.activation.operator, module.activation)
         if known != module.activation:
-            raise UsageError(f"two different definitions, {known.name} and {module.activation.name}, both have operator {known.operator}")
+            raise UsageError(
+                f"two different definitions, {known.name} and {module.activation.name}, both have operator {known.operator}"
+            )
     functions: dict[str, Functions] = {}
     for operator, definition in definitions.items():
         members = [m for m in modules.values() if m.activation == definition]
-        choice = choose(definition, [v for m in members for v in _points(m)], tolerance=tolerance, opset=opset, form=form)
+        choice = choose(
+            definition, [v for m in members for v in _points(m)], tolerance=tolerance, opset=opset, form=form
+        )
         functions[operator] = Functions(choice, tuple(dict.fromkeys(_per_channel(m) for m in members)))
     twins: dict[int, nn.Module] = {}
     for name, module in modules.items():

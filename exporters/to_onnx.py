@@ -93,19 +93,27 @@ def export_paths(path: str | Path) -> tuple[Path, Path]:
 def _check_request(model: nn.Module, inputs: tuple[Any, ...], opset: int) -> None:
     training = [name or "the model" for name, module in model.named_modules() if module.training]
     if training:
-        raise UsageError(f"{training[0]} is in training mode ({len(training)} modules are): call model.eval() before the export")
+        raise UsageError(
+            f"{training[0]} is in training mode ({len(training)} modules are): call model.eval() before the export"
+        )
     low, high = OPSETS
     if isinstance(opset, bool) or not isinstance(opset, int) or not low <= opset <= high:
         raise UsageError(f"opset {opset} is not supported: give one from {low} to {high}")
     if not inputs or not all(isinstance(x, Tensor) for x in inputs):
         raise UsageError("example must be a tensor, or a tuple of tensors, as the model's forward takes them")
-    wrong = [p.dtype for p in (*model.parameters(), *inputs) if p.is_floating_point() and p.dtype != torch.float32]
+    wrong = [
+        p.dtype for p in (*model.parameters(), *inputs) if p.is_floating_point() and p.dtype != torch.float32
+    ]
     if wrong:
         raise UsageError(f"model and example must be float32 for the export, found {wrong[0]}: call .float()")
 
 
 def _argument_names(model: nn.Module, count: int) -> list[str]:
-    names = [n for n, p in inspect.signature(model.forward).parameters.items() if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    names = [
+        n
+        for n, p in inspect.signature(model.forward).parameters.items()
+        if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
+    ]
     return names[:count] if len(names) >= count else [f"input_{i}" for i in range(count)]
 
 
@@ -176,7 +184,9 @@ def _finish(proto: onnx.ModelProto, opset: int, metadata: Mapping[str, str], *, 
     """Opset imports, metadata, producer; the written opset must be the one asked for."""
     found = {o.domain: o.version for o in proto.opset_import}
     if found.get("") != opset:
-        raise EdgeactsError(f"opset {opset} was asked for, torch wrote {found.get('')}: give an opset that torch's exporter has")
+        raise EdgeactsError(
+            f"opset {opset} was asked for, torch wrote {found.get('')}: give an opset that torch's exporter has"
+        )
     if any_functions and DOMAIN not in found:
         proto.opset_import.append(onnx.helper.make_opsetid(DOMAIN, DOMAIN_VERSION))
     for entry in proto.opset_import:

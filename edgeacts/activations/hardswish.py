@@ -11,7 +11,16 @@ HARDSWISH = Activation(
     left=0,
     right=X,
     operator="HardSwish",
-    forms=(Form("native", 4e-7, "ONNX HardSwish (opset 14), one pass", native="HardSwish", since=14, at_minus_infinity=False),),
+    forms=(
+        Form(
+            "native",
+            4e-7,
+            "ONNX HardSwish (opset 14), one pass",
+            native="HardSwish",
+            since=14,
+            at_minus_infinity=False,
+        ),
+    ),
     facts=(
         Fact(-1.5, -0.375, "vertex of x(x + 3)/6"),
         Fact(1.0, 2 / 3, "1·4/6"),

@@ -1,4 +1,7 @@
-"""Leaky ReLU, x if x > 0 else negative_slope·x. Maas et al. 2013, Rectifier Nonlinearities Improve Neural Network Acoustic Models."""
+"""Leaky ReLU, x if x > 0 else negative_slope·x.
+
+Maas et al. 2013, Rectifier Nonlinearities Improve Neural Network Acoustic Models.
+"""
 
 from sympy import Piecewise
 

@@ -17,7 +17,12 @@ MISH = Activation(
     left=0,
     right=X,
     forms=(
-        Form("ratio", 4e-7, "one exponential and a division", expression=X * (_U * (_U + 2) / (_U * (_U + 2) + 2))),
+        Form(
+            "ratio",
+            4e-7,
+            "one exponential and a division",
+            expression=X * (_U * (_U + 2) / (_U * (_U + 2) + 2)),
+        ),
         Form("native", 4e-7, "ONNX Mish (opset 18)", native="Mish", since=18, at_minus_infinity=False),
     ),
     facts=(

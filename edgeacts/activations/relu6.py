@@ -10,7 +10,15 @@ RELU6 = Activation(
     source="Krizhevsky 2010 (technical report, CIFAR-10)",
     left=0,
     right=6,
-    forms=(Form("clip", 0.0, "ONNX Clip between constants, which runtimes fuse", native="Clip", constants=(0.0, 6.0)),),
+    forms=(
+        Form(
+            "clip",
+            0.0,
+            "ONNX Clip between constants, which runtimes fuse",
+            native="Clip",
+            constants=(0.0, 6.0),
+        ),
+    ),
     facts=(
         Fact(-1.0, 0.0, "negative inputs give zero"),
         Fact(3.25, 3.25, "inputs between 0 and 6 pass"),

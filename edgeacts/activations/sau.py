@@ -33,7 +33,8 @@ def exact_convolution(x: Any, alpha: Any, n: Any) -> Any:
 
 SAU = Activation(
     name="sau",
-    formula=X * (_A + (1 - _A) * (1 + erf(_n * X / sqrt(2))) / 2) + X * sqrt(2 / pi) * exp(-((_n * X) ** 2) / 2) / (2 * _n),
+    formula=X * (_A + (1 - _A) * (1 + erf(_n * X / sqrt(2))) / 2)
+    + X * sqrt(2 / pi) * exp(-((_n * X) ** 2) / 2) / (2 * _n),
     source="Biswas et al. 2021, SAU, section 3, zero-centred variant of eq. 3",
     parameters=(_ALPHA, _N),
     left=_A * X,
@@ -57,6 +58,11 @@ SAU = Activation(
         Fact(3.0, 3.0, "identity far from 0"),
         Fact(0.0, 0.0, "zero-centred"),
         Fact(0.0, 0.575 + 1.9947e-5, "(1+α)/2 + 1/(n√(2π))", order=1),
-        Fact(1.0, 0.15 + 0.85 * 0.8413447460685429 + 0.24197072451914337, "n = 1: α + (1-α)Φ(1) + φ(1)", parameters={"n": 1.0}),
+        Fact(
+            1.0,
+            0.15 + 0.85 * 0.8413447460685429 + 0.24197072451914337,
+            "n = 1: α + (1-α)Φ(1) + φ(1)",
+            parameters={"n": 1.0},
+        ),
     ),
 )

@@ -8,9 +8,11 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 from types import MappingProxyType
+from typing import NoReturn
 
 from edgeacts import __version__
-from edgeacts.errors import EdgeactsError, missing_extra
+from edgeacts.errors import EdgeactsError, UsageError, missing_extra
+from edgeacts.names import check_name
 
 # verb -> (module, one line for --help)
 _VERBS = MappingProxyType(
@@ -22,7 +24,10 @@ _VERBS = MappingProxyType(
         "bench": ("edgeacts.cli.bench", "measure latency, models interleaved"),
         "report": ("edgeacts.cli.report", "one self-contained HTML page from run folders or records"),
         "list": ("edgeacts.cli.list", "what there is: activations, models, data, runtimes"),
-        "explain": ("edgeacts.cli.explain", "an activation's definition and forms, or what an ONNX file holds"),
+        "explain": (
+            "edgeacts.cli.explain",
+            "an activation's definition and forms, or what an ONNX file holds",
+        ),
         "plot": ("edgeacts.cli.plot", "curve of an activation and its derivative as an HTML page"),
         "doctor": ("edgeacts.cli.doctor", "what this machine has and what is missing"),
     }
@@ -35,7 +40,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if argv is None else argv)
     debug = "--debug" in arguments
     try:
-        return _dispatch(arguments)
+        code = _dispatch(arguments)
+        sys.stdout.flush()  # a reader that has gone shows here, not while Python ends
+        return code
     except EdgeactsError as error:
         return _fail(str(error), error.exit_code, debug)
     except ModuleNotFoundError as error:
@@ -44,7 +51,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         return _fail(str(known), known.exit_code, debug)
     except KeyboardInterrupt:
-        return _fail("interrupted; the same command goes on from here", INTERRUPTED, debug)
+        again = "; the same command goes on from here" if {"run", "train"} & set(arguments[:2]) else ""
+        return _fail(f"interrupted{again}", INTERRUPTED, debug)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
@@ -64,17 +72,29 @@ def _fail(text: str, code: int, debug: bool) -> int:
     return code
 
 
+class _Parser(argparse.ArgumentParser):
+    """Wrong usage is a UsageError: one line, as everything else that goes wrong."""
+
+    def error(self, message: str) -> NoReturn:
+        """Raise instead of printing the usage and leaving."""
+        raise UsageError(f"{message}; see {self.prog} --help")
+
+
 def _dispatch(arguments: list[str]) -> int:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
+        allow_abbrev=False,
         prog="edgeacts",
         description="Train, export, verify and measure networks with any pointwise activation.",
         epilog="`edgeacts VERB --help` explains a verb. Exit codes: 0 done and true, 1 a check failed, 2 wrong usage.",
     )
     parser.add_argument("--version", action="version", version=f"edgeacts {__version__}")
+    parser.add_argument("--debug", action="store_true", help=argparse.SUPPRESS)
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", required=True)
     chosen = next((a for a in arguments if not a.startswith("-")), None)
+    if chosen is not None:
+        check_name(chosen, _VERBS, "verb")
     for name, (module, summary) in _VERBS.items():
-        sub = verbs.add_parser(name, help=summary, description=summary)
+        sub = verbs.add_parser(name, help=summary, description=summary, allow_abbrev=False)
         sub.add_argument("--json", metavar="FILE", help="write the result as JSON to FILE")
         sub.add_argument("--debug", action="store_true", help="show the traceback of an error")
         if name == chosen:

@@ -14,10 +14,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_runtime(parser, "onnxruntime,openvino")
     parser.add_argument("--batch", type=int, default=1, metavar="N", help="images a run; default 1")
     parser.add_argument("--rounds", type=int, default=60, metavar="N", help="runs of each model; default 60")
-    parser.add_argument("--budget", type=float, metavar="S", help="stop after so many seconds, not before 5 rounds")
+    parser.add_argument(
+        "--budget", type=float, metavar="S", help="stop after so many seconds, not before 5 rounds"
+    )
     parser.add_argument("--level", metavar="NAME", help="graph optimization level; default all")
-    parser.add_argument("--precision", default="f32", help="f32 (default), or bf16, f16 where the runtime can")
-    parser.add_argument("--size", action="append", metavar="NAME=N", help="size of an open dimension; may be repeated")
+    parser.add_argument(
+        "--precision", default="f32", help="f32 (default), or bf16, f16 where the runtime can"
+    )
+    parser.add_argument(
+        "--size", action="append", metavar="NAME=N", help="size of an open dimension; may be repeated"
+    )
     parser.add_argument("--label", type=names, metavar="NAMES", help="comma-separated names for the table")
     parser.add_argument("--seed", type=int, default=0, help="seed of inputs and order")
 

@@ -6,7 +6,7 @@ import argparse
 from importlib import util
 
 from edgeacts.circumstances import circumstances
-from edgeacts.cli.options import write_json
+from edgeacts.cli.options import wrapped, write_json
 
 # package -> (what needs it, extra that installs it)
 _PARTS = {
@@ -30,21 +30,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def action(arguments: argparse.Namespace) -> int:
     """Print machine, versions, providers, and what is missing with the command that installs it."""
     found = circumstances()
-    print(f"CPU: {found.cpu}, {found.cpu_count} cores; {' '.join(found.cpu_features) or 'no known features'}")
+    print(
+        wrapped(
+            f"CPU: {found.cpu}, {found.cpu_count} cores; {' '.join(found.cpu_features) or 'no known features'}"
+        )
+    )
     print(f"system: {found.system}, Python {found.python}")
-    print(f"versions: {', '.join(f'{n} {v}' for n, v in found.versions.items())}")
+    print(wrapped(f"versions: {', '.join(f'{n} {v}' for n, v in found.versions.items())}"))
     missing = {}
     for package, (needed_for, extra) in _PARTS.items():
         if util.find_spec(package) is None:
-            missing[package] = f"needed for {needed_for}: pip install 'edgeacts{f'[{extra}]' if extra else ''}'"
+            missing[package] = (
+                f"needed for {needed_for}: pip install 'edgeacts{f'[{extra}]' if extra else ''}'"
+            )
     providers: list[str] = []
     if "onnxruntime" not in missing:
         import onnxruntime
 
         providers = list(onnxruntime.get_available_providers())
-        print(f"ONNX Runtime providers: {', '.join(providers)}")
+        print(wrapped(f"ONNX Runtime providers: {', '.join(providers)}"))
     for package, text in missing.items():
-        print(f"missing: {package}, {text}")
+        print(wrapped(f"missing: {package}, {text}"))
     print("nothing is missing" if not missing else f"{len(missing)} packages are missing")
     write_json(arguments, {"circumstances": found, "missing": missing, "providers": providers})
     return 0

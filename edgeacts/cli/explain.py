@@ -8,26 +8,28 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from edgeacts.cli.options import write_json
+from edgeacts.cli.options import wrapped, write_json
 from edgeacts.errors import DamagedFile
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """NAME or MODEL.onnx."""
-    parser.add_argument("subject", metavar="ACTIVATION|MODEL.onnx", help="an activation's name, or an ONNX file")
+    parser.add_argument(
+        "subject", metavar="ACTIVATION|MODEL.onnx", help="an activation's name, or an ONNX file"
+    )
 
 
 def action(arguments: argparse.Namespace) -> int:
     """Print what is known about the activation or the file."""
     subject = arguments.subject
-    facts = _model(Path(subject)) if subject.endswith(".onnx") else _activation(subject)
+    facts = _model(Path(subject)) if subject.lower().endswith(".onnx") else _activation(subject)
     for name, value in facts.items():
         if isinstance(value, dict):
             print(f"{name}:")
             for key, text in value.items():
-                print(f"  {key}: {text}")
+                print(wrapped(f"{key}: {text}", "  "))
         else:
-            print(f"{name}: {value}")
+            print(wrapped(f"{name}: {value}"))
     write_json(arguments, facts)
     return 0
 
@@ -55,7 +57,9 @@ def _activation(name: str) -> dict[str, Any]:
         "ONNX function": f"edgeacts::{definition.operator}",
         "forms, cheapest first": forms,
         "exported by default": choose(definition).form.name,
-        "facts": {f"f{chr(39) * f.order}({f.x:g})": f"{f.y:g} ± {f.within:g}: {f.why}" for f in definition.facts},
+        "facts": {
+            f"f{chr(39) * f.order}({f.x:g})": f"{f.y:g} ± {f.within:g}: {f.why}" for f in definition.facts
+        },
         "source": definition.source,
     }
 
@@ -73,8 +77,10 @@ def _model(path: Path) -> dict[str, Any]:
         functions[f"{function.domain}::{function.name}"] = f"{count} nodes, each {' '.join(body)}"
     try:
         forms = json.loads(metadata.get("edgeacts.forms", "{}"))
-        described = {k: f"{f['formula']}; form {f['form']}, within {f['bound']:.1e}" for k, f in forms.items()}
-    except (ValueError, TypeError, KeyError, AttributeError):
+        described = {
+            k: f"{f['formula']}; form {f['form']}, within {f['bound']:.1e}" for k, f in forms.items()
+        }
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
         raise DamagedFile(f"{path}: metadata edgeacts.forms cannot be read; export the model again") from None
     return {
         "file": str(path),

@@ -25,7 +25,9 @@ def validation_images(
     if name is None:
         return None
     if preprocessing is None:
-        raise UsageError("--data needs the preprocessing, which neither model states: give a checkpoint or a file exported by edgeacts")
+        raise UsageError(
+            "--data needs the preprocessing, which neither model states: give a checkpoint or a file exported by edgeacts"
+        )
     from edgeacts.data import load_dataset
 
     size = preprocessing.height if preprocessing.height == preprocessing.width else None

@@ -3,38 +3,30 @@
 from __future__ import annotations
 
 import argparse
-import shutil
-import textwrap
 from collections.abc import Callable
 from typing import Any
 
-from edgeacts.cli.options import write_json
+from edgeacts.cli.options import wrapped, write_json
+from edgeacts.names import check_name
 
 Rows = list[dict[str, Any]]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """WHAT."""
-    parser.add_argument("what", choices=tuple(_LISTS), help="what to list")
+    parser.add_argument("what", metavar="WHAT", help=f"one of {', '.join(_LISTS)}")
 
 
 def action(arguments: argparse.Namespace) -> int:
-    """Print the list."""
-    rows = _LISTS[arguments.what]()
-    width = max(60, shutil.get_terminal_size((80, 24)).columns)
+    """Print the list: the name of each, the rest below it."""
+    rows = _LISTS[check_name(arguments.what, _LISTS, "list")]()
     for row in rows:
-        print(_entry(row, width))
+        (_, heading), *rest = row.items()
+        print(heading)
+        for name, value in rest:
+            print(wrapped(f"{name}: {value}", "  "))
     write_json(arguments, rows)
     return 0
-
-
-def _entry(row: dict[str, Any], width: int) -> str:
-    """The first value as the heading, the others below it, wrapped."""
-    (_, heading), *rest = row.items()
-    lines = [str(heading)]
-    for name, value in rest:
-        lines += textwrap.wrap(f"{name}: {value}", width, initial_indent="  ", subsequent_indent="    ")
-    return "\n".join(lines)
 
 
 def _activations() -> Rows:
@@ -44,13 +36,18 @@ def _activations() -> Rows:
     rows = []
     for definition in catalogue().values():
         lowest = minimum(definition)
-        parameters = [f"{p.name} = {p.default:g} ({f'trained per {p.trainable}' if p.trainable else 'fixed'})" for p in definition.parameters]
+        parameters = [
+            f"{p.name} = {p.default:g} ({f'trained per {p.trainable}' if p.trainable else 'fixed'})"
+            for p in definition.parameters
+        ]
         rows.append(
             {
                 "name": definition.name,
                 "formula": str(definition.formula),
                 "parameters": ", ".join(parameters) or "none",
-                "minimum": "none, unbounded below" if lowest is None else f"{lowest[1]:.6g} at x = {lowest[0]:.6g}",
+                "minimum": "none, unbounded below"
+                if lowest is None
+                else f"{lowest[1]:.6g} at x = {lowest[0]:.6g}",
                 "source": definition.source,
             }
         )

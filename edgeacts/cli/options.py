@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import sys
+import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +16,22 @@ from edgeacts.errors import UsageError
 from edgeacts.files import write_bytes_atomic, write_text_atomic
 
 
+def wrapped(text: str, indent: str = "") -> str:
+    """`text` in lines that fit the terminal; those after the first stand four columns further in."""
+    width = max(60, shutil.get_terminal_size((80, 24)).columns)
+    further = indent + "    "
+    return textwrap.fill(
+        text,
+        width,
+        initial_indent=indent,
+        subsequent_indent=further,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
 def names(text: str) -> tuple[str, ...]:
-    """ "relu, mish" -> ("relu", "mish")."""
+    """The parts of a comma-separated text: "relu, mish" -> ("relu", "mish")."""
     return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
@@ -33,11 +49,20 @@ def sizes(pairs: list[str] | None) -> dict[str, int]:
 def add_runtime(parser: argparse.ArgumentParser, default: str) -> None:
     """--runtime, --threads, --provider."""
     parser.add_argument(
-        "--runtime", metavar="NAMES", type=names, default=names(default), help=f"comma-separated; default {default}"
+        "--runtime",
+        metavar="NAMES",
+        type=names,
+        default=names(default),
+        help=f"comma-separated; default {default}",
     )
-    parser.add_argument("--threads", type=int, default=1, metavar="N", help="threads of the runtime; 0 = all cores; default 1")
     parser.add_argument(
-        "--provider", default="cpu", metavar="NAME", help="ONNX Runtime execution provider: cpu, cuda, or its name; default cpu"
+        "--threads", type=int, default=1, metavar="N", help="threads of the runtime; 0 = all cores; default 1"
+    )
+    parser.add_argument(
+        "--provider",
+        default="cpu",
+        metavar="NAME",
+        help="ONNX Runtime execution provider: cpu, cuda, or its name; default cpu",
     )
 
 
@@ -76,9 +101,15 @@ def add_training(parser: argparse.ArgumentParser) -> None:
     for field, option, kind, text in _TRAINING:
         default = defaults[field]
         suffix = "" if default is None else f"; default {default}"
-        group.add_argument(option, dest=field, type=kind, metavar=option[2:].upper().replace("-", "_"), help=text + suffix)
+        group.add_argument(
+            option, dest=field, type=kind, metavar=option[2:].upper().replace("-", "_"), help=text + suffix
+        )
     group.add_argument(
-        "--no-augment", dest="augment", action="store_const", const=False, help="no flips and shifts of training images"
+        "--no-augment",
+        dest="augment",
+        action="store_const",
+        const=False,
+        help="no flips and shifts of training images",
     )
 
 
@@ -98,7 +129,9 @@ def write_json(arguments: argparse.Namespace, result: Any) -> None:
         if hasattr(result, "to_json"):
             write_bytes_atomic(path, result.to_json())
         else:
-            write_text_atomic(path, json.dumps(result, indent=1, ensure_ascii=False, default=msgspec.to_builtins) + "\n")
+            write_text_atomic(
+                path, json.dumps(result, indent=1, ensure_ascii=False, default=msgspec.to_builtins) + "\n"
+            )
 
 
 def on_terminal() -> bool:

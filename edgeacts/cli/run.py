@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from edgeacts.cli.options import add_training, given_training, names, write_json
 from edgeacts.errors import UsageError
+
+if TYPE_CHECKING:
+    from edgeacts.pipeline import RunResult
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -18,12 +22,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--out", required=True, metavar="DIR", help="folder of the run; one run at a time")
     parser.add_argument("--model", type=names, metavar="NAMES", help="comma-separated; default mobilenet_v2")
     parser.add_argument(
-        "--activation", type=names, metavar="NAMES", help="comma-separated; default relu,hardswish,tanhexp,mish,nish,sau"
+        "--activation",
+        type=names,
+        metavar="NAMES",
+        help="comma-separated; default relu,hardswish,tanhexp,mish,nish,sau",
     )
-    parser.add_argument("--runtime", type=names, metavar="NAMES", help="comma-separated; default onnxruntime,openvino")
+    parser.add_argument(
+        "--runtime", type=names, metavar="NAMES", help="comma-separated; default onnxruntime,openvino"
+    )
     parser.add_argument("--provider", metavar="NAME", help="ONNX Runtime execution provider; default cpu")
     parser.add_argument("--opset", type=int, metavar="N", help="ONNX opset to export; default 20")
-    parser.add_argument("--tolerance", type=float, metavar="E", help="error an activation's form may have; default 1e-5")
+    parser.add_argument(
+        "--tolerance", type=float, metavar="E", help="error an activation's form may have; default 1e-5"
+    )
     parser.add_argument("--bench-threads", type=int, metavar="N", help="threads of the benchmark; default 1")
     parser.add_argument("--bench-rounds", type=int, metavar="N", help="rounds of the benchmark; default 60")
     add_training(parser)
@@ -55,7 +66,7 @@ def action(arguments: argparse.Namespace) -> int:
             raise UsageError("--data folder: needs a path, such as folder:photos")
         settings = RunSettings(training=TrainSettings(**training), **given)
     result = run(settings, out)
-    print((result.report.parent / "summary.md").read_text(), end="")
+    print(_table(result))
     print(f"report: {result.report}")
     write_json(
         arguments,
@@ -68,3 +79,24 @@ def action(arguments: argparse.Namespace) -> int:
     )
     check(result)
     return 0
+
+
+def _table(result: RunResult) -> str:
+    """A line per network and activation: accuracy with its interval, median latency and ratio per runtime, parity."""
+    columns = sorted({s.runtime for s in result.latency.series})
+    width = max(len(label) for label in result.trainings)
+    lines = [
+        f"{'':<{width}} {'test accuracy':<17}" + "".join(f" {name:>13}" for name in columns) + "  parity"
+    ]
+    for label, training in result.trainings.items():
+        low, high = training.test_interval
+        accuracy = f"{training.test_accuracy:.1%} ({100 * low:.1f}-{100 * high:.1f})"
+        cells = f"{label:<{width}} {accuracy:<17}"
+        for name in columns:
+            series = next((s for s in result.latency.series if (s.label, s.runtime) == (label, name)), None)
+            cells += " " + (f"{series.median_ns / 1e6:.2f} ms {series.ratio:.2f}x" if series else "-").rjust(
+                13
+            )
+        verdicts = [v for key, v in result.verdicts.items() if key.split(" ")[0] == label]
+        lines.append(f"{cells}  {'pass' if all(v.passed for v in verdicts) else 'FAIL'}")
+    return "\n".join(lines)

@@ -10,8 +10,15 @@ from edgeacts.cli.options import add_training, given_training, write_json
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """--model, --activation, --out and every training setting."""
-    parser.epilog = "Killed or interrupted, the same command goes on from the last resume point, to the same result."
-    parser.add_argument("--out", required=True, metavar="DIR", help="folder for checkpoint.safetensors, checkpoint.json, training.json")
+    parser.epilog = (
+        "Killed or interrupted, the same command goes on from the last resume point, to the same result."
+    )
+    parser.add_argument(
+        "--out",
+        required=True,
+        metavar="DIR",
+        help="folder for checkpoint.safetensors, checkpoint.json, training.json",
+    )
     parser.add_argument("--model", metavar="NAME", help="default mobilenet_v2 (edgeacts list models)")
     parser.add_argument("--activation", metavar="NAME", help="default tanhexp (edgeacts list activations)")
     add_training(parser)
@@ -30,7 +37,8 @@ def action(arguments: argparse.Namespace) -> int:
     low, high = record.test_interval
     print(
         f"{record.model} {record.activation} on {record.data}: test accuracy {record.test_accuracy:.2%} "
-        f"({low:.2%} to {high:.2%}, {record.test_correct}/{record.test_total}) after {len(record.epochs)} epochs, {record.seconds:.0f} s"
+        f"({low:.2%} to {high:.2%}, {record.test_correct}/{record.test_total}) "
+        f"after {len(record.epochs)} epochs, {record.seconds:.0f} s"
     )
     print(f"checkpoint: {out / record.checkpoint}")
     write_json(arguments, record)

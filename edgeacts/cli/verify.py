@@ -16,14 +16,39 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "The error is related to how far the output moves between inputs. A missing output, a NaN, an output that does not "
         "move, or nothing compared is a failure."
     )
-    parser.add_argument("reference", metavar="REFERENCE", help="checkpoint (.safetensors, .json) or ONNX file")
+    parser.add_argument(
+        "reference", metavar="REFERENCE", help="checkpoint (.safetensors, .json) or ONNX file"
+    )
     parser.add_argument("candidate", metavar="ONNX", help="the ONNX file to judge")
-    parser.add_argument("--runtime", type=names, metavar="NAMES", default=("onnxruntime", "openvino"), help="default onnxruntime,openvino")
-    parser.add_argument("--threads", type=int, default=1, metavar="N", help="threads of the runtime; default 1")
-    parser.add_argument("--precision", default="f32", help="f32 (default), or bf16, f16 where the runtime can; judged accordingly")
-    parser.add_argument("--data", metavar="NAME", help="data set of the validation images; default the checkpoint's")
+    parser.add_argument(
+        "--runtime",
+        type=names,
+        metavar="NAMES",
+        default=("onnxruntime", "openvino"),
+        help="default onnxruntime,openvino",
+    )
+    parser.add_argument(
+        "--threads", type=int, default=1, metavar="N", help="threads of the runtime; default 1"
+    )
+    parser.add_argument(
+        "--precision",
+        default="f32",
+        help="f32 (default), or bf16, f16 where the runtime can; judged accordingly",
+    )
+    parser.add_argument(
+        "--tolerance",
+        type=float,
+        default=1e-5,
+        metavar="E",
+        help="bound that the file may claim for its activations; default 1e-5",
+    )
+    parser.add_argument(
+        "--data", metavar="NAME", help="data set of the validation images; default the checkpoint's"
+    )
     parser.add_argument("--data-root", metavar="DIR", help="folder to look for the data in")
-    parser.add_argument("--size", action="append", metavar="NAME=N", help="size of an open dimension; may be repeated")
+    parser.add_argument(
+        "--size", action="append", metavar="NAME=N", help="size of an open dimension; may be repeated"
+    )
     parser.add_argument("--seed", type=int, default=0, help="seed of the random inputs")
 
 
@@ -36,7 +61,8 @@ def action(arguments: argparse.Namespace) -> int:
     images = validation_images(arguments.data, arguments.data_root, preprocessing, data)
     verdict = verify(
         reference, arguments.candidate, images=images, runtimes=arguments.runtime, threads=arguments.threads,
-        precision=arguments.precision, sizes=sizes(arguments.size), seed=arguments.seed, progress=on_terminal(), **options,
+        precision=arguments.precision, tolerance=arguments.tolerance, sizes=sizes(arguments.size), seed=arguments.seed,
+        progress=on_terminal(), **options,
     )  # fmt: skip
     print(format_verdict(verdict))
     write_json(arguments, verdict)
@@ -54,7 +80,9 @@ def _reference(path: Path) -> tuple[Any, dict[str, Any], Any, str | None]:
         "label": path.name,
         "reference_sha256": checkpoint.sha256,
         "expected_metadata": {
-            k: v for k, v in checkpoint_metadata(checkpoint).items() if k in ("edgeacts.classes", "edgeacts.preprocessing")
+            k: v
+            for k, v in checkpoint_metadata(checkpoint).items()
+            if k in ("edgeacts.classes", "edgeacts.preprocessing")
         },
     }
     return checkpoint.model, options, checkpoint.spec.preprocessing, checkpoint.spec.data

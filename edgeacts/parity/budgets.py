@@ -9,8 +9,14 @@ NOISE_FACTOR = 32.0
 # Below this, even exact networks differ through the last bit of their largest term.
 FLOOR = {"f32": 2e-5, "f16": 1e-2, "bf16": 8e-2}
 
+# More than this is never granted to noise: a 1 % fault could hide in it.
+NOISE_AT_MOST = 5e-3
+
 # A form's error enters at every activation and grows on the way: 6e-6 became 3e-4 of the output's movement in 35 layers.
 FORM_FACTOR = 100.0
+
+# What an export grants a form when nothing else is asked for. A file that states more gets no more than this.
+FORM_BOUND_AT_MOST = 1e-5
 
 # An output that moves by less than this share of its size is blind to its input: agreement there means nothing.
 BLIND = 1e-5
@@ -21,4 +27,5 @@ def allowed_relative_error(precision: str, noise: float, form_bound: float = 0.0
 
     `noise` is the reference's own float32 error on the same inputs, `form_bound` the largest bound of a form in the file.
     """
-    return max(FLOOR[precision], NOISE_FACTOR * noise) + FORM_FACTOR * form_bound
+    granted = min(NOISE_FACTOR * noise, NOISE_AT_MOST)
+    return max(FLOOR[precision], granted) + FORM_FACTOR * form_bound

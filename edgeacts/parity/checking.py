@@ -17,12 +17,12 @@ from edgeacts.errors import DamagedFile, EdgeactsError, NotAvailable, UsageError
 from edgeacts.files import sha256_file
 from edgeacts.names import check_name
 from edgeacts.onnx_metadata import read_metadata
-from edgeacts.parity.budgets import allowed_relative_error
+from edgeacts.parity.budgets import FORM_BOUND_AT_MOST, allowed_relative_error
 from edgeacts.parity.comparing import Place, compare, relative_noise
 from edgeacts.parity.inputs import InputSet, input_sets
 from edgeacts.parity.references import Arrays, ModuleReference, OnnxReference, Reference
 from edgeacts.records import ParityRow, Verdict
-from edgeacts.runtimes import Session, TensorSpec, levels, open_runtime, runtime_names
+from edgeacts.runtimes import PRECISIONS, Session, TensorSpec, levels, open_runtime, runtime_names
 
 if TYPE_CHECKING:
     from torch import nn
@@ -39,6 +39,7 @@ def verify(
     runtimes: Sequence[str] = RUNTIMES,
     threads: int = 1,
     precision: str = "f32",
+    tolerance: float = FORM_BOUND_AT_MOST,
     sizes: Mapping[str, int] | None = None,
     label: str | None = None,
     reference_sha256: str = "",
@@ -50,8 +51,9 @@ def verify(
 
     `images` are preprocessed inputs [N, ...]; random inputs and extremes are always tried. Every output is compared, on every
     optimization level of every runtime; the error is related to how far the output moves between inputs. A missing output,
-    a NaN, another prediction count than rows, or nothing compared is a failure; a runtime that is not installed is listed
-    in `skipped`, and if none is left that is the error. `expected_metadata` must stand in the file as given.
+    a NaN or another shape is a failure; a runtime that is not installed is listed in `skipped`, and if none is left that is
+    the error. The bound that the file states for its activations is granted up to `tolerance`. `expected_metadata` must
+    stand in the file as given.
     Raises UsageError, DamagedFile, NotAvailable or EdgeactsError.
     """
     path = Path(candidate)
@@ -59,15 +61,25 @@ def verify(
         check_name(name, runtime_names(), "runtime")
     if not runtimes:
         raise UsageError("no runtime to verify on: give at least one")
+    check_name(precision, PRECISIONS, "precision")
     taken_in, sha256 = circumstances(), sha256_file(path)
     with ExitStack() as stack:
         specs = stack.enter_context(open_runtime(path, "onnxruntime", threads=threads))
         judge = _reference(reference, specs.inputs, specs.outputs, label, reference_sha256)
-        sets = input_sets(specs.inputs, None if images is None else images[:IMAGES_AT_MOST], sizes or {}, seed)
+        sets = input_sets(
+            specs.inputs, None if images is None else images[:IMAGES_AT_MOST], sizes or {}, seed
+        )
         fixed = specs.inputs[0].shape[0] if specs.inputs[0].shape else None
         expected = {s.name: _outputs(judge.exact, s, fixed) for s in sets}
         rounded = {s.name: _outputs(judge.rounded, s, fixed) for s in sets}
-    bound = _form_bound(path)
+    bound = min(_form_bound(path), tolerance)
+    allowed = {
+        s: {
+            n: allowed_relative_error(precision, relative_noise(v, rounded[s][n]), bound)
+            for n, v in values.items()
+        }
+        for s, values in expected.items()
+    }
     rows = _metadata_rows(path, expected_metadata or {})
     skipped: dict[str, str] = {}
     work = [(runtime, level) for runtime in runtimes for level in levels(runtime)]
@@ -77,15 +89,16 @@ def verify(
                 executed = str(session.executed()["precision"])
                 for inputs in sets:
                     place = Place(path.name, runtime, level, executed, inputs.name)
-                    noise = relative_noise(_doubles(expected[inputs.name]), _doubles(rounded[inputs.name]))
-                    allowed = allowed_relative_error(precision, noise, bound)
-                    rows += _rows(session, place, inputs, expected[inputs.name], allowed, fixed)
+                    rows += _rows(session, place, inputs, expected[inputs.name], allowed[inputs.name], fixed)
         except NotAvailable as error:
             skipped[runtime] = str(error)
         except EdgeactsError as error:
             rows.append(_failure(path, runtime, level, precision, error))
     if not any(row.value_count for row in rows):
-        raise NotAvailable(f"nothing was compared: {'; '.join(skipped.values()) or 'no runtime gave a value'}")
+        reasons = [*skipped.values(), *(row.reason for row in rows if not row.passed)]
+        raise (NotAvailable if skipped else EdgeactsError)(
+            f"nothing was compared: {'; '.join(dict.fromkeys(reasons))}"
+        )
     passed = all(row.passed for row in rows)
     return Verdict(
         reference=judge.label,
@@ -101,38 +114,47 @@ def verify(
 
 
 def _reference(
-    reference: Any, inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec], label: str | None, sha256: str
+    reference: Any,
+    inputs: Sequence[TensorSpec],
+    outputs: Sequence[TensorSpec],
+    label: str | None,
+    sha256: str,
 ) -> Reference:
     if isinstance(reference, str | Path):
         path = Path(reference)
-        result = OnnxReference(path, sha256_file(path))
-        return result
+        return OnnxReference(path, sha256_file(path))
     names = [s.name for s in inputs], [s.name for s in outputs]
     return ModuleReference(reference, label or type(reference).__name__, sha256, *names)
 
 
 def _outputs(run: Any, inputs: InputSet, fixed: int | None) -> Arrays:
+    """Every output over all batches, in float64."""
     parts: list[Arrays] = [run(feeds) for feeds in inputs.batches(fixed)]
-    if not parts:
-        raise UsageError(f"the {inputs.name} inputs do not fill one batch of {fixed}: give more images")
-    return {name: np.concatenate([_with_batch(p[name]) for p in parts]) for name in parts[0]}
+    joined = {}
+    for name in parts[0]:
+        try:
+            joined[name] = np.concatenate([_with_batch(p[name]) for p in parts]).astype(np.float64)
+        except ValueError as error:  # text, or a shape that depends on the values
+            raise EdgeactsError(f"output {name} cannot be compared as numbers: {error}") from None
+    return joined
 
 
 def _with_batch(array: NDArray[Any]) -> NDArray[Any]:
     return array if array.ndim else array[None]
 
 
-def _doubles(arrays: Arrays) -> dict[str, NDArray[np.float64]]:
-    return {n: a.astype(np.float64) for n, a in arrays.items()}
-
-
 def _rows(
-    session: Session, place: Place, inputs: InputSet, expected: Arrays, allowed: float, fixed: int | None
+    session: Session,
+    place: Place,
+    inputs: InputSet,
+    expected: Arrays,
+    allowed: Mapping[str, float],
+    fixed: int | None,
 ) -> list[ParityRow]:
     own = [s.name for s in session.inputs]
     renamed = InputSet(inputs.name, dict(zip(own, inputs.feeds.values(), strict=True)), inputs.batch)
-    found = _doubles(_outputs(session.infer, renamed, fixed))
-    rows = [compare(place, n, values.astype(np.float64), found.get(n), allowed) for n, values in expected.items()]
+    found = _outputs(session.infer, renamed, fixed)
+    rows = [compare(place, n, values, found.get(n), allowed[n]) for n, values in expected.items()]
     extra = [n for n in found if n not in expected]
     return rows + [_bare(place, n, "the reference has no output of this name") for n in extra]
 
@@ -157,7 +179,9 @@ def _metadata_rows(path: Path, expected: Mapping[str, str]) -> list[ParityRow]:
     rows = []
     for key, value in expected.items():
         if key not in found or not _same_json(found[key], value):
-            what = "is missing" if key not in found else f"is {found[key][:80]}, the reference has {value[:80]}"
+            what = (
+                "is missing" if key not in found else f"is {found[key][:80]}, the reference has {value[:80]}"
+            )
             rows.append(_bare(Place(path.name, "file", "", "", "metadata"), key, f"metadata {key} {what}"))
     return rows
 
@@ -174,9 +198,11 @@ def _form_bound(path: Path) -> float:
     try:
         stated = json.loads(read_metadata(path).get("edgeacts.forms", "{}"))
         bounds = [float(form["bound"]) for form in stated.values()]
-    except (ValueError, TypeError, KeyError, AttributeError):
+        if not all(bound >= 0 for bound in bounds):
+            raise ValueError("a bound is not a number of at least 0")
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
         raise DamagedFile(f"{path}: metadata edgeacts.forms cannot be read; export the model again") from None
-    return min(max(bounds, default=0.0), 1e-3)  # a file cannot grant itself any error it likes
+    return max(bounds, default=0.0)
 
 
 def _summary(rows: Sequence[ParityRow], skipped: Mapping[str, str]) -> str:

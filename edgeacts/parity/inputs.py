@@ -25,17 +25,20 @@ class InputSet:
     batch: int
 
     def batches(self, fixed: int | None) -> list[dict[str, NDArray[Any]]]:
-        """The feeds cut into batches; `fixed` is the batch size of a model that has only one."""
+        """The feeds cut into batches; `fixed` is the batch size of a model that has only one, filled up from the start."""
         size = fixed or self.batch
         count = len(next(iter(self.feeds.values())))
-        usable = count - count % size if fixed else count
-        return [{n: a[i : i + size] for n, a in self.feeds.items()} for i in range(0, usable, size)]
+        total = -(-count // size) * size if fixed else count
+        order = np.arange(total) % count
+        return [{n: a[order[i : i + size]] for n, a in self.feeds.items()} for i in range(0, total, size)]
 
 
 def input_sets(
     specs: Sequence[TensorSpec], images: NDArray[np.float32] | None, sizes: Mapping[str, int], seed: int
 ) -> list[InputSet]:
     """Validation images (if given), random values and extremes, for these inputs. Raises UsageError for sizes not known."""
+    if not specs:
+        raise UsageError("the model has no input: there is nothing to compare on")
     sets = []
     if images is not None:
         sets.append(InputSet("validation", {specs[0].name: _check_images(specs, images)}, 16))
@@ -49,10 +52,13 @@ def input_sets(
 def _check_images(specs: Sequence[TensorSpec], images: NDArray[np.float32]) -> NDArray[np.float32]:
     spec = specs[0]
     if len(specs) != 1:
-        raise UsageError(f"images were given, but the model has {len(specs)} inputs: {', '.join(s.name for s in specs)}")
+        raise UsageError(
+            f"images were given, but the model has {len(specs)} inputs: {', '.join(s.name for s in specs)}"
+        )
     expected = None if spec.shape is None else spec.shape[1:]
     if expected is not None and (
-        images.ndim != len(expected) + 1 or any(e not in (None, g) for e, g in zip(expected, images.shape[1:], strict=True))
+        images.ndim != len(expected) + 1
+        or any(e not in (None, g) for e, g in zip(expected, images.shape[1:], strict=True))
     ):
         raise UsageError(f"images have shape {list(images.shape)}, input {spec.name} takes {spec}")
     if len(images) < 2:
@@ -71,7 +77,10 @@ def _shape(spec: TensorSpec, sizes: Mapping[str, int]) -> tuple[int, ...]:
             continue
         known = size or sizes.get(name) or sizes.get(f"{spec.name}.{axis}")
         if not known:
-            raise UsageError(f"input {spec.name}: the size of dimension {axis} ({name or '?'}) is open: give --size {name or f'{spec.name}.{axis}'}=N")
+            raise UsageError(
+                f"input {spec.name}: the size of dimension {axis} ({name or '?'}) is open: "
+                f"give --size {name or f'{spec.name}.{axis}'}=N"
+            )
         result.append(known)
     return tuple(result)
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from edgeacts.errors import UsageError
 from edgeacts.runtimes import Session, TensorSpec, open_runtime
+from edgeacts.runtimes.base import one_line
 
 if TYPE_CHECKING:
     from torch import nn
@@ -34,7 +35,9 @@ class Reference(Protocol):
 class ModuleReference:
     """A torch module, run in float64 and in float32; outputs get the candidate's names in order."""
 
-    def __init__(self, model: nn.Module, label: str, sha256: str, inputs: Sequence[str], outputs: Sequence[str]) -> None:
+    def __init__(
+        self, model: nn.Module, label: str, sha256: str, inputs: Sequence[str], outputs: Sequence[str]
+    ) -> None:
         import copy
 
         import torch
@@ -58,10 +61,22 @@ class ModuleReference:
         import torch
 
         tensors = [
-            torch.from_numpy(feeds[n].astype(dtype) if feeds[n].dtype.kind == "f" else feeds[n]) for n in self._inputs
+            torch.from_numpy(feeds[n].astype(dtype) if feeds[n].dtype.kind == "f" else feeds[n])
+            for n in self._inputs
         ]
-        with torch.no_grad():
-            result = model(*tensors)
+        try:
+            with torch.no_grad():
+                result = model(*tensors)
+        except (
+            RuntimeError,
+            TypeError,
+            ValueError,
+            IndexError,
+        ) as error:  # whatever a foreign forward raises
+            shapes = ", ".join(f"{n} {list(feeds[n].shape)}" for n in self._inputs)
+            raise UsageError(
+                f"{self.label} does not take the candidate's inputs ({shapes}): {one_line(error)}"
+            ) from error
         values = _flatten(result)
         if len(values) != len(self._outputs):
             raise UsageError(
@@ -101,4 +116,9 @@ class OnnxReference:
 
     def _own(self, feeds: Mapping[str, NDArray[Any]]) -> Arrays:
         """The feeds under this file's own input names, in order."""
-        return {spec.name: array for spec, array in zip(self._plain.inputs, feeds.values(), strict=True)}
+        own = [spec.name for spec in self._plain.inputs]
+        if len(own) != len(feeds):
+            raise UsageError(
+                f"{self.label} has {len(own)} inputs ({', '.join(own)}), the candidate {len(feeds)} ({', '.join(feeds)})"
+            )
+        return dict(zip(own, feeds.values(), strict=True))

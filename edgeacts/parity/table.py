@@ -2,17 +2,40 @@
 
 from __future__ import annotations
 
+import textwrap
+from collections.abc import Iterator, Sequence
+
 from edgeacts.records import ParityRow, Verdict
+
+WIDTH = 80
 
 
 def format_verdict(verdict: Verdict) -> str:
-    """The verdict's table: a line per runtime, level and kind of input; reasons below it."""
-    lines = [f"{'runtime':<12} {'level':<9} {'inputs':<11} {'error':>8} {'of move':>8} {'allowed':>8} {'flips':>8}  ok"]
+    """The verdict's table: a line per runtime, level and kind of input; below it each reason once, with its first place."""
+    lines = [
+        f"{'runtime':<12} {'level':<9} {'inputs':<11} {'error':>8} {'of move':>8} {'allowed':>8} {'flips':>8}  ok"
+    ]
     lines += [_line(row) for row in verdict.rows]
-    lines += [f"{row.runtime} {row.level} {row.inputs} {row.output}: {row.reason}" for row in verdict.rows if row.reason]
-    lines += [f"not checked: {name}: {why}" for name, why in verdict.skipped.items()]
-    lines.append(f"{'PASS' if verdict.passed else 'FAIL'}: {verdict.summary}")
+    notes = list(_reasons(verdict.rows))
+    notes += [f"not checked: {name}: {why}" for name, why in verdict.skipped.items()]
+    notes.append(f"{'PASS' if verdict.passed else 'FAIL'}: {verdict.summary}")
+    for note in notes:
+        lines += textwrap.wrap(
+            note, WIDTH, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False
+        )
     return "\n".join(lines)
+
+
+def _reasons(rows: Sequence[ParityRow]) -> Iterator[str]:
+    """`runtime level inputs output: reason`, and in how many more places the same was found."""
+    places: dict[str, list[str]] = {}
+    for row in rows:
+        if row.reason:
+            where = " ".join(t for t in (row.runtime, row.level, row.inputs, row.output) if t)
+            places.setdefault(row.reason, []).append(where)
+    for reason, found in places.items():
+        more = f" (and {len(found) - 1} more)" if len(found) > 1 else ""
+        yield f"{found[0]}{more}: {reason}"
 
 
 def _line(row: ParityRow) -> str:

@@ -1,0 +1,28 @@
+"""What many tests share: `import tolerances`, and one thread for small tensors."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parent))  # pytest's importlib mode puts nothing there
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """On a busy machine several threads wait longer for each other than small tensors take."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="session")
+def trained_digits(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with train/ and export/ of a small network that reads digits."""
+    from trained import train_and_export
+
+    return train_and_export(tmp_path_factory.mktemp("trained_digits"))

@@ -1,0 +1,54 @@
+"""Small networks, exported once a session, and copies of their files with planted faults."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import onnx
+import pytest
+import torch
+from small_networks import SIDE, Net, Two, alive
+from torch import nn
+
+from edgeacts.exporters import to_onnx
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A network and the file exported from it."""
+
+    model: nn.Module
+    path: Path
+    inlined: Path
+
+
+@pytest.fixture(scope="session")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Pair]:
+    """exported(activation, seed) -> Pair; each is exported once."""
+    folder = tmp_path_factory.mktemp("exported")
+
+    @cache
+    def make(activation: str = "relu", seed: int = 0) -> Pair:
+        model = Two() if activation == "two outputs" else alive(Net(activation), seed)
+        names = ["first", "second"] if activation == "two outputs" else ["logits"]
+        files = to_onnx(
+            model, torch.zeros(1, 3, SIDE, SIDE), folder / f"{activation} {seed}.onnx", input_names=["image"],
+            output_names=names,
+        )  # fmt: skip
+        return Pair(model, files.portable, files.inlined)
+
+    return make
+
+
+@pytest.fixture
+def changed(tmp_path: Path) -> Callable[[Path, Callable[[onnx.ModelProto], object]], Path]:
+    """A copy of an ONNX file with a change made to it."""
+
+    def make(path: Path, change: Callable[[onnx.ModelProto], object]) -> Path:
+        model = onnx.load(path)
+        change(model)
+        onnx.save(model, tmp_path / "changed.onnx")
+        return tmp_path / "changed.onnx"
+
+    return make
