@@ -122,18 +122,34 @@ class Activation:
                 f"activation {self.name}: operator {self.operator!r} is not a name ONNX can hold"
             )
         self._check_parameters()
+        self._check_forms()
         self._check_symbols()
 
     def _check_parameters(self) -> None:
         names = [p.name for p in self.parameters]
-        if len(set(names)) != len(names) or "x" in names:
+        if len(set(names)) != len(names) or {"x", "y"} & set(names):
             raise UsageError(
-                f"activation {self.name}: parameter names must differ from each other and from x, not {names}"
+                f"activation {self.name}: parameter names must differ from each other and from x and y, not {names}"
             )
+        for name in names:
+            if not name.isidentifier():
+                raise UsageError(
+                    f"activation {self.name}: parameter name {name!r}: use letters, digits and _"
+                )
         for p in self.parameters:
             if p.trainable not in TRAINABLE:
                 raise UsageError(
                     f"activation {self.name}: trainable={p.trainable!r} of {p.name}: use None, 'layer' or 'channel'"
+                )
+
+    def _check_forms(self) -> None:
+        names = [f.name for f in self.forms]
+        if len(set(names)) != len(names):
+            raise UsageError(f"activation {self.name}: form names must differ from each other, not {names}")
+        for form in self.forms:
+            if (form.expression is None) == (form.native is None):
+                raise UsageError(
+                    f"activation {self.name}: form {form.name!r} needs an expression or a native operator, and not both"
                 )
 
     def _check_symbols(self) -> None:
@@ -217,11 +233,11 @@ class Activation:
 
     def form(self, name: str) -> Form:
         """The form of that name; "exact" is the formula itself. Raises UsageError for an unknown one."""
-        if name == "exact":
-            return Form("exact", 0.0, "the formula", expression=self.formula)
         for form in self.forms:
             if form.name == name:
                 return form
+        if name == "exact":
+            return Form("exact", 0.0, "the formula", expression=self.formula)
         raise UsageError(
             f"activation {self.name} has no form {name!r}; it has: {', '.join(self.form_names())}"
         )

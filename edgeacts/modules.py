@@ -41,6 +41,10 @@ class ActivationModule(nn.Module):
                 raise UsageError(
                     f"{self.activation.name}: {name} is trained per channel, so `channels` is needed"
                 )
+            if hasattr(self, name):
+                raise UsageError(
+                    f"{self.activation.name}: a trained parameter cannot be called {name!r}, nn.Module has that name"
+                )
             shape = (channels,) if modes[name] == "channel" and channels is not None else ()
             self.register_parameter(name, nn.Parameter(torch.full(shape, self.values[name])))
         fixed = self.activation.fix(**{n: v for n, v in self.values.items() if n not in self.trained})

@@ -20,7 +20,7 @@ def _sech2(u: Any) -> Any:
 def _capped_exp(u: Any) -> Any:
     """e^u that stops at the square root of the largest number, so that products of two stay finite."""
     u = np.asarray(u)
-    limit = np.log(np.finfo(u.dtype).max) / 2
+    limit = np.floor(np.log(np.finfo(u.dtype).max) / 2)  # a little less: rounding must not take it over
     return np.exp(np.minimum(u, limit.astype(u.dtype)))
 
 

@@ -55,22 +55,29 @@ def _mp_formula(activation: Activation, order: int) -> Any:
     return sympy.lambdify([X, *symbols], expression, modules=[MPMATH_ATOMS, "mpmath"])
 
 
+_FARTHEST = 1e6  # what is lowest near here is lower still further out
+
+
 @lru_cache(maxsize=256)
 def _minimum(activation: Activation) -> tuple[float, float] | None:
     left, right = asymptotes(activation)
     slopes = [None if e is None else float(sympy.diff(e, X)) for e in (left, right)]
     if (slopes[0] is not None and slopes[0] > 0) or (slopes[1] is not None and slopes[1] < 0):
         return None
-    lo, hi = -40.0, 40.0
+    far = np.geomspace(40.0, _FARTHEST, 2001)
+    grid = np.concatenate([-far[::-1], np.linspace(-40.0, 40.0, 8001), far])
     for _ in range(6):  # each round looks closer around the lowest point
-        grid = np.linspace(lo, hi, 8001)
         y = float64(activation, grid)
-        ties = np.flatnonzero(y == y.min())
+        ties = np.flatnonzero(y == np.nanmin(y))
         best = int(ties[np.argmin(np.abs(grid[ties]))])  # on a plateau, the point nearest 0
-        lo, hi = grid[max(best - 2, 0)], grid[min(best + 2, len(grid) - 1)]
-    return float(grid[best]), float(y[best])
+        lowest = float(grid[best]), float(y[best])
+        grid = np.linspace(grid[max(best - 2, 0)], grid[min(best + 2, len(grid) - 1)], 8001)
+    return None if abs(lowest[0]) > _FARTHEST / 10 else lowest
 
 
 def minimum(activation: Activation, **parameters: float) -> tuple[float, float] | None:
-    """(x, f(x)) where f is lowest, to about 1e-8 in x; None when it is not bounded below. on a plateau the x nearest 0."""
+    """(x, f(x)) where f is lowest, to about 1e-8 in x; None when it is not bounded below.
+
+    On a plateau, the x nearest 0.
+    """
     return _minimum(activation.fix(**activation.values(parameters)))

@@ -112,13 +112,18 @@ class _Builder:
     def constant(self, value: float | bool) -> int:
         return self.emit("constant", value=value)
 
+    def number(self, e: Any) -> int:
+        if e.is_extended_real is False or e.has(sympy.zoo, sympy.nan):
+            raise UsageError(f"a formula cannot use the number {e}: it is not real")
+        return self.constant(float(e))
+
     def visit(self, e: Any) -> int:
         if e.is_Symbol:
             return self.emit("input", value=e.name)
         if e in (sympy.true, sympy.false):
             return self.constant(bool(e))
-        if e.is_number and not e.has(sympy.zoo, sympy.nan):
-            return self.constant(float(e))
+        if e.is_number:
+            return self.number(e)
         if e.is_Add:
             return self.add(e)
         if e.is_Mul:
@@ -137,7 +142,7 @@ class _Builder:
         )
 
     def add(self, e: Any) -> int:
-        terms = sorted(e.as_ordered_terms(), key=lambda t: (t.is_number, t.could_extract_minus_sign()))
+        terms = sorted(e.as_ordered_terms(), key=lambda t: (t.could_extract_minus_sign(), t.is_number))
         total = self.visit(terms[0])
         for term in terms[1:]:
             if term.could_extract_minus_sign():
@@ -157,7 +162,7 @@ class _Builder:
         above.sort(key=lambda f: f.has(atoms.X))
         # x itself joins after the divisions: x·(u/v) stays finite where (x·u)/v overflows.
         late = [f for f in above if below and f == atoms.X]
-        factors = [self.constant(float(sympy.Mul(*numbers)))] if numbers else []
+        factors = [self.number(sympy.Mul(*numbers))] if numbers else []
         factors += [self.visit(f) for f in above if f not in late]
         if not factors:
             factors = [self.visit(late.pop())] if late else [self.constant(1.0)]

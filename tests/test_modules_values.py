@@ -85,9 +85,7 @@ def test_float64_is_within_a_few_ulp_of_mpmath(name: str, values: dict[str, floa
     steepness = abs(values.get("n", values.get("beta", 1.0))) or 1.0
     x = np.concatenate([random.uniform(-9, 9, 40), random.uniform(-40, 40, 20)]) / steepness
     a = activation(name)
-    true = [
-        np.array([float(high_precision(a, float(p), order, **values)) for p in x]) for order in range(3)
-    ]
+    true = [np.array([float(high_precision(a, float(p), order, **values)) for p in x]) for order in range(3)]
     for order, got in enumerate(value_and_derivative(fixed(name, values), torch.from_numpy(x))):
         scale, forgiven = condition(x, true, order), slack(name, x, order, "float64")
         off, where = worst(got, true[order], scale, "float64", x, forgiven)
@@ -155,9 +153,7 @@ def test_equals_torchs_own_op(name: str) -> None:
 @pytest.mark.parametrize("name", KINKS)
 def test_gradient_at_a_kink_is_torchs(name: str) -> None:
     x = torch.tensor(KINKS[name], dtype=torch.float32)
-    (_, mine), (_, theirs) = (
-        value_and_derivative(m, x) for m in (ActivationModule(name), _Own(OWN[name]))
-    )
+    (_, mine), (_, theirs) = (value_and_derivative(m, x) for m in (ActivationModule(name), _Own(OWN[name])))
     np.testing.assert_allclose(mine, theirs, rtol=1e-7)
 
 
@@ -173,11 +169,12 @@ class _Own(torch.nn.Module):
 def test_parameters_reach_the_value() -> None:
     x = torch.linspace(-4, 4, 101, dtype=torch.float64)
     torch.testing.assert_close(ActivationModule("silu", beta=1.702)(x), x * torch.sigmoid(1.702 * x))
+    torch.testing.assert_close(ActivationModule("leaky_relu", negative_slope=0.3)(x), F.leaky_relu(x, 0.3))
     torch.testing.assert_close(
-        ActivationModule("leaky_relu", negative_slope=0.3)(x), F.leaky_relu(x, 0.3)
-    )
-    torch.testing.assert_close(
-        ActivationModule("sau", alpha=0.4, trainable={"alpha": None})(x), F.leaky_relu(x, 0.4), atol=2e-5, rtol=0
+        ActivationModule("sau", alpha=0.4, trainable={"alpha": None})(x),
+        F.leaky_relu(x, 0.4),
+        atol=2e-5,
+        rtol=0,
     )
 
 

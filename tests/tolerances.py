@@ -77,7 +77,9 @@ def worst(
     kind = np.isnan(got) != np.isnan(true)
     assert not kind.any(), f"NaN is wrong at x = {x[kind][:5]}"
     kind = (np.isinf(got) | np.isinf(true)) & (got != true)
-    assert not kind.any(), f"infinity is wrong at x = {x[kind][:5]}: {got[kind][:5]} instead of {true[kind][:5]}"
+    assert not kind.any(), (
+        f"infinity is wrong at x = {x[kind][:5]}: {got[kind][:5]} instead of {true[kind][:5]}"
+    )
     error = np.abs(np.nan_to_num(got) - np.nan_to_num(true))
     error[~np.isfinite(true) | (error <= forgiven)] = 0
     off = error / ulp(np.nan_to_num(scale), dtype)

@@ -37,7 +37,9 @@ INTERRUPTED = 130
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; gives the exit code: 0 done and true, 1 a check failed, 2 wrong usage, 130 interrupted."""
-    arguments = list(sys.argv[1:] if argv is None else argv)
+    arguments = [
+        *(sys.argv[1:] if argv is None else argv)
+    ]  # `list` is a verb's module here, once it was used
     debug = "--debug" in arguments
     try:
         code = _dispatch(arguments)

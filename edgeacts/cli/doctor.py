@@ -51,6 +51,6 @@ def action(arguments: argparse.Namespace) -> int:
         print(wrapped(f"ONNX Runtime providers: {', '.join(providers)}"))
     for package, text in missing.items():
         print(wrapped(f"missing: {package}, {text}"))
-    print("nothing is missing" if not missing else f"{len(missing)} packages are missing")
+    print(f"missing packages: {len(missing) or 'none'}")
     write_json(arguments, {"circumstances": found, "missing": missing, "providers": providers})
     return 0

@@ -132,9 +132,9 @@ def test_noise_is_a_share_of_the_movement() -> None:
 def test_the_budget_grows_with_noise_and_form_but_not_without_end() -> None:
     assert allowed_relative_error("f32", 0.0) == FLOOR["f32"]
     assert allowed_relative_error("f32", 1e-5) == pytest.approx(NOISE_FACTOR * 1e-5)
-    assert allowed_relative_error("f32", 1.0) == NOISE_AT_MOST < 0.01
+    assert allowed_relative_error("f32", 1.0) == NOISE_AT_MOST < 0.05
     assert allowed_relative_error("f32", 0.0, 1e-5) == pytest.approx(FLOOR["f32"] + FORM_FACTOR * 1e-5)
-    assert allowed_relative_error("f32", 1.0, FORM_BOUND_AT_MOST) < 0.01
+    assert allowed_relative_error("f32", 1.0, FORM_BOUND_AT_MOST) < 0.05
 
 
 def test_the_table_has_every_precision_and_the_bound_of_the_export() -> None:
