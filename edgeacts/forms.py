@@ -90,7 +90,10 @@ def function(choice: Choice, *, opset: int = 20, per_channel: Sequence[str] = ()
     It gives the activation's value for every float32: ±inf follow the asymptotes, NaN gives NaN.
     """
     builder = _Builder(choice.activation, tuple(per_channel))
-    y = builder.native(choice.form) if choice.form.native else builder.plan(_plan_of(choice, per_channel))
+    if choice.form.native:
+        builder.native(choice.form)
+    else:
+        builder.plan(_plan_of(choice, per_channel))
     builder.rename_last("y")
     proto = helper.make_function(
         DOMAIN,

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import product
+from types import MappingProxyType
 from typing import Any
 
 import mpmath
@@ -83,11 +84,12 @@ def plan(activation: Activation, by: tuple[str, ...] = ()) -> Plan:
     left, right = _sides(activation, expression, by)
     probes = _probes(activation, expression, by)
     lines = (_never_flat(left), _never_flat(right))  # for formulas that cancel where they should be flat
-    for sides, capped, use_left, use_right, nan in product(((left, right), lines), *[(False, True)] * 4):
-        used = (sides[0] if use_left else None, sides[1] if use_right else None)
-        candidate = Plan(program, *used, capped, nan)
-        if all(_is_right(candidate, probe) for probe in probes):
-            return candidate
+    for sides in ((left, right), lines):
+        for capped, use_left, use_right, nan in product((False, True), repeat=4):
+            used = (sides[0] if use_left else None, sides[1] if use_right else None)
+            candidate = Plan(program, *used, capped, nan)
+            if all(_is_right(candidate, probe) for probe in probes):
+                return candidate
     return Plan(program, *lines, capped=True, repair_nan=True)
 
 
@@ -268,8 +270,8 @@ def _is_right(candidate: Plan, probe: _Probe) -> bool:
 class NumpyOps:
     """numpy's reading of a plan."""
 
-    table = NUMPY
-    capped_table = NUMPY_CAPPED
+    table: Mapping[str, Any] = NUMPY
+    capped_table: Mapping[str, Any] = NUMPY_CAPPED
     less = staticmethod(np.less)
     where = staticmethod(np.where)
 
@@ -291,5 +293,5 @@ def _rough_sigmoid(u: Any) -> Any:
 class _RoughOps(NumpyOps):
     """With a σ that is 0 where ONNX Runtime's (u < -18) or torch's (u < -88) is."""
 
-    table = {**NUMPY, "sigmoid": _rough_sigmoid}
-    capped_table = {**NUMPY_CAPPED, "sigmoid": _rough_sigmoid}
+    table: Mapping[str, Any] = MappingProxyType({**NUMPY, "sigmoid": _rough_sigmoid})
+    capped_table: Mapping[str, Any] = MappingProxyType({**NUMPY_CAPPED, "sigmoid": _rough_sigmoid})
