@@ -139,7 +139,7 @@ def _line_through(f: Any, points: list[Any]) -> Any:
 
 
 def _rational(value: Any) -> Any:
-    if abs(value) < mpmath.mpf(10) ** -17:
+    if abs(value) < 1e-15:  # what constants written as floats leave of a 0
         return sympy.S.Zero
     return sympy.nsimplify(sympy.Float(value, 17), rational=True, tolerance=1e-17)
 

@@ -1,9 +1,10 @@
 """Activations that users might write in a line, each with its tails worked out by hand: what f is at -∞ and +∞."""
 
 from dataclasses import dataclass
-from math import inf, log, pi
+from math import inf, log
+from math import pi as float_pi
 
-from sympy import Abs, Max, Min, Piecewise, Rational, atan, cos, exp, sin, sqrt, tanh
+from sympy import Abs, Max, Min, Piecewise, Rational, atan, cos, exp, pi, sin, sqrt, tanh
 from sympy import log as ln
 from sympy import sign as sgn
 
@@ -38,7 +39,8 @@ OWN = dict(
         _own("bent_identity", (sqrt(X**2 + 1) - 1) / 2 + X, -inf, inf),
         _own("softsign", X / (1 + Abs(X)), -1, 1),
         _own("isru", X / sqrt(1 + X**2), -1, 1),
-        _own("arctan_gate", X * (atan(X) / pi + _HALF), -1 / pi, inf),
+        _own("arctan_gate", X * (atan(X) / pi + _HALF), -1 / float_pi, inf),
+        _own("arctan_gate_in_floats", X * (atan(X) / float_pi + 0.5), -1 / float_pi, inf),
         _own("pade_gate", X * (1 + X / (1 + Abs(X))) / 2, -0.5, inf),
         _own("rational", (X + X**2 / 2 + X**3 / 4) / (1 + X**2 / 3), -inf, inf),
         _own("eis", X * ln(1 + exp(X)) / (sqrt(1 + X**2) + exp(-X)), 0, inf),

@@ -16,8 +16,8 @@ TANHEXP = Activation(
     right=X,
     operator="TanhExp",
     facts=(
-        Fact(-1.0788585, -0.353286, "global minimum, solved from the formula"),
-        Fact(-1.0788585, 0.0, "the derivative vanishes there", order=1),
+        Fact(-1.07886006, -0.35328578, "global minimum, solved from the formula"),
+        Fact(-1.07886006, 0.0, "the derivative vanishes there", order=1),
         Fact(0.0, 0.7615941559557649, "slope at 0 is tanh(1)", order=1),
         Fact(1.0, 1.0, "the paper: within 0.01 of x from 1 on", within=0.01),
         Fact(-1.1, -0.3532, "the value of the paper's approximate minimum", within=1e-4),

@@ -73,7 +73,7 @@ _TRAINING: tuple[tuple[str, str, Any, str], ...] = (
     ("data_root", "--data-root", str, "folder to look for the data in"),
     ("image_size", "--image-size", int, "side in pixels to resize the images to"),
     ("limit_train", "--limit-train", int, "use so many training images only"),
-    ("epochs", "--epochs", int, "epochs to train"),
+    ("epochs", "--epochs", int, "epochs to train; default 3 to 20, the fewer the more images there are"),
     ("batch_size", "--batch-size", int, "images a step, per device"),
     ("optimizer", "--optimizer", str, "adamw or sgd"),
     ("schedule", "--schedule", str, "learning-rate schedule: cosine, onecycle or constant"),

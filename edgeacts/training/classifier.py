@@ -73,7 +73,7 @@ class Classifier(lightning.LightningModule):
         self.training_data, self.validation_data = training, validation
         self.settings = settings.resolved()
         self.report = report
-        self.register_buffer("history", torch.zeros(settings.epochs, len(Row._fields)))
+        self.register_buffer("history", torch.zeros(settings.epoch_count, len(Row._fields)))
         self.totals = torch.zeros(3)
         self.validation_totals = torch.zeros(3)
         self.seconds_before = 0.0
@@ -171,7 +171,7 @@ class Classifier(lightning.LightningModule):
                 train_accuracy=row.train_correct / row.train_count,
                 validation_loss=row.validation_loss / row.validation_count,
                 validation_accuracy=row.validation_correct / row.validation_count,
-                learning_rate=peak * factor(number * steps - 1, self.settings.epochs * steps),
+                learning_rate=peak * factor(number * steps - 1, self.settings.epoch_count * steps),
                 seconds=row.seconds,
             )
             for number, row in enumerate(rows, 1)
@@ -190,7 +190,7 @@ class Classifier(lightning.LightningModule):
             optimizer = torch.optim.SGD(groups, lr=s.peak_learning_rate, momentum=s.momentum, fused=fused)
         else:
             optimizer = torch.optim.AdamW(groups, lr=s.peak_learning_rate, fused=fused)
-        steps, factor = s.epochs * self.training_data.training_steps(), FACTORS[s.schedule]
+        steps, factor = s.epoch_count * self.training_data.training_steps(), FACTORS[s.schedule]
         schedule = LambdaLR(optimizer, lambda step: factor(step, steps))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 

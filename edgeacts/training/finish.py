@@ -83,7 +83,7 @@ def finish(classifier: Classifier, run: Run, out: Path, device: torch.device) ->
             "test_total": total,
             "validation_accuracy": epochs[-1].validation_accuracy,
             "validation_loss": epochs[-1].validation_loss,
-            "epochs": settings.epochs,
+            "epochs": settings.epoch_count,
         },
         versions=seen.versions,
     )

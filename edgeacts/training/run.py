@@ -50,7 +50,7 @@ def run(
     (out / RECORD_FILE).unlink(missing_ok=True)
     bar = sys.stderr.isatty() if progress is None else progress
     with quiet(), reproducible(prepared.settings.threads):
-        report = partial(_say_epoch, epochs=settings.epochs, lines=progress is None and not bar)
+        report = partial(_say_epoch, epochs=prepared.settings.epoch_count, lines=progress is None and not bar)
         classifier = _classifier(prepared, report)
         trainer = _fit(classifier, prepared, out / RESUME_FILE, bar=bar)
         record = None
@@ -77,7 +77,8 @@ def _prepare(settings: TrainSettings, dataset: ImageDataset | None, activation: 
         policy = msgspec.structs.replace(dataset.augmentation, horizontal_flip=False, max_shift=0)
         dataset = replace(dataset, augmentation=policy)
     _check_dataset(dataset)
-    return Run(msgspec.structs.replace(settings, activation=definition.name), definition, dataset)
+    settings = msgspec.structs.replace(settings, activation=definition.name).for_images(len(dataset.train))
+    return Run(settings, definition, dataset)
 
 
 def _has_accelerator(settings: TrainSettings) -> bool:
@@ -166,7 +167,7 @@ def _trainer(settings: TrainSettings, callbacks: list[lightning.Callback], *, ba
             devices=settings.devices,
             strategy=settings.strategy,
             precision="32-true" if settings.precision == "32" else settings.precision,  # type: ignore[arg-type]
-            max_epochs=settings.epochs,
+            max_epochs=settings.epoch_count,
             callbacks=callbacks,
             plugins=[SealedIO()],
             logger=False,

@@ -19,6 +19,9 @@ SHARE_WITHOUT_BATCH_NORM = (
     1 / 3
 )  # SqueezeNet has none: at the full rate its ReLUs die within the first epochs
 DEFAULT_WEIGHT_DECAY = {"adamw": 0.02, "sgd": 5e-4}
+# Where no number of epochs is given: small sets are seen more often than large ones.
+DEFAULT_STEPS = 1200
+DEFAULT_EPOCHS = (3, 20)
 SMALL_IMAGE_SIDE = 64  # up to this size networks get the stem that halves the image once less
 
 # They change how fast or where a run goes, not what comes out of it.
@@ -29,7 +32,7 @@ class TrainSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """What to train, on what, and how. Raises UsageError for a value that cannot be.
 
     `learning_rate` (the schedule's peak) and `weight_decay`: None means the optimizer's default here.
-    `batch_size` is per device. `limit_train`: so many training images, the same share of every class.
+    `epochs`: None means 3 to 20, the fewer the more images there are. `batch_size` is per device. `limit_train`: so many training images, the same share of every class.
     `activation_parameters`: trained "as_defined"; or all that can be trained "fixed", one a "layer", or one a
     "channel". `accelerator`, `devices`, `strategy` are Lightning's. `threads`: None leaves torch's choice.
     `checkpoint_every_s`: seconds between resume points; 0 means after every step.
@@ -43,7 +46,7 @@ class TrainSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     data_root: str | None = None
     image_size: int | None = None
     limit_train: int | None = None
-    epochs: int = 10
+    epochs: int | None = None
     batch_size: int = 128
     optimizer: str = "adamw"
     schedule: str = "onecycle"
@@ -65,9 +68,8 @@ class TrainSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         check_name(self.schedule, SCHEDULES, "schedule")
         check_name(self.precision, PRECISIONS, "precision")
         check_name(self.activation_parameters, PARAMETER_TRAINING, "activation_parameters")
-        _check("epochs", self.epochs, 1, 1_000_000, whole=True)
         _check("batch_size", self.batch_size, 2, 1_000_000, whole=True)  # batch norm needs two
-        for name in ("image_size", "limit_train", "threads"):
+        for name in ("epochs", "image_size", "limit_train", "threads"):
             if getattr(self, name) is not None:
                 _check(name, getattr(self, name), 1, 1_000_000_000, whole=True)
         _check("seed", self.seed, 0, 2**63 - 1, whole=True)
@@ -79,6 +81,21 @@ class TrainSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
             _check("learning_rate", self.learning_rate, 1e-12, 1e3)
         if self.weight_decay is not None:
             _check("weight_decay", self.weight_decay, 0, 100)
+
+    @property
+    def epoch_count(self) -> int:
+        """How many epochs; UsageError while that is left to the number of images (see `for_images`)."""
+        if self.epochs is None:
+            raise UsageError("epochs is not set: give a number, or the number of training images")
+        return self.epochs
+
+    def for_images(self, count: int) -> "TrainSettings":
+        """The same with `epochs` set, if it is not: about DEFAULT_STEPS steps, within DEFAULT_EPOCHS."""
+        if self.epochs is not None:
+            return self
+        fewest, most = DEFAULT_EPOCHS
+        steps = max(1, count // self.batch_size)
+        return msgspec.structs.replace(self, epochs=min(most, max(fewest, round(DEFAULT_STEPS / steps))))
 
     @property
     def peak_learning_rate(self) -> float:

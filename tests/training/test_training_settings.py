@@ -59,3 +59,14 @@ def test_what_does_not_change_the_result_does_not_decide() -> None:
 def test_settings_survive_json() -> None:
     settings = TrainSettings(model="squeezenet1_1", devices=2, learning_rate=0.1)
     assert msgspec.json.decode(msgspec.json.encode(settings), type=TrainSettings) == settings
+
+
+@pytest.mark.parametrize(
+    ("images", "batch_size", "epochs"), [(1079, 128, 20), (54000, 128, 3), (54000, 512, 11), (10, 128, 20)]
+)
+def test_epochs_where_none_are_given(images: int, batch_size: int, epochs: int) -> None:
+    settings = TrainSettings(batch_size=batch_size)
+    with pytest.raises(UsageError, match="epochs is not set"):
+        assert settings.epoch_count
+    assert settings.for_images(images).epoch_count == epochs
+    assert TrainSettings(epochs=7).for_images(images).epoch_count == 7
