@@ -170,7 +170,10 @@ def _cut(activation: Activation, expression: Any, line: Any, index: int, size: i
     if size == _SINGLE and activation.saturation32 is not None:
         declared = activation.saturation32
     if declared is not None:
-        return sympy.Max(-FAR, declared[0]) if index == 0 else sympy.Min(FAR, declared[1])
+        limit = sympy.sympify(declared[index])
+        if limit.is_finite is False:  # -800/|β| at β = 0
+            return sympy.Float(sign * FAR)
+        return sympy.Max(-FAR, limit) if index == 0 else sympy.Min(FAR, limit)
     return sympy.Float(sign * FAR if activation.parameters else _find_cut(expression, line, sign, size))
 
 

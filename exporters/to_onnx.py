@@ -64,11 +64,13 @@ def to_onnx(
     Raises UsageError (training mode, opset, form, example) or EdgeactsError (torch cannot export the model).
     """
     portable, inlined = export_paths(path)
+    model = getattr(model, "_orig_mod", model)  # what torch.compile wraps
     inputs = (example,) if isinstance(example, Tensor) else tuple(example)
     _check_request(model, inputs, opset)
-    frozen, choices = freeze(copy.deepcopy(model), tolerance=tolerance, opset=opset, form=form)
-    names = list(input_names or _argument_names(model, len(inputs)))
+    names = _input_names(model, len(inputs), input_names)
+    frozen, choices = freeze(_copy(model), tolerance=tolerance, opset=opset, form=form)
     proto = _torch_export(frozen, inputs, opset, names, output_names, dynamic_batch)
+    _name_apart(proto)
     for needed in choices.values():
         proto.functions.extend(function(needed.choice, opset=opset, per_channel=p) for p in needed.signatures)
     forms = {n: f.choice for n, f in choices.items()}
@@ -108,12 +110,23 @@ def _check_request(model: nn.Module, inputs: tuple[Any, ...], opset: int) -> Non
         raise UsageError(f"model and example must be float32 for the export, found {wrong[0]}: call .float()")
 
 
-def _argument_names(model: nn.Module, count: int) -> list[str]:
-    names = [
-        n
-        for n, p in inspect.signature(model.forward).parameters.items()
-        if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
-    ]
+def _copy(model: nn.Module) -> nn.Module:
+    try:
+        return copy.deepcopy(model)
+    except Exception as error:  # a tensor that was computed from weights, an open file, ...
+        raise EdgeactsError(f"the model cannot be copied for the export: {_reason(error)}") from error
+
+
+def _input_names(model: nn.Module, count: int, given: Sequence[str] | None) -> list[str]:
+    if given:
+        if len(given) != count or len(set(given)) != count:
+            raise UsageError(f"input_names {list(given)}: give {count} different names, one for each input")
+        return list(given)
+    try:
+        parameters = inspect.signature(model.forward).parameters.items()
+    except ValueError:  # a forward that is not written in Python
+        parameters = {}.items()
+    names = [n for n, p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
     return names[:count] if len(names) >= count else [f"input_{i}" for i in range(count)]
 
 
@@ -178,6 +191,16 @@ def _quiet() -> Iterator[None]:
     finally:
         for logger, level in zip(loggers, levels, strict=True):
             logger.setLevel(level)
+
+
+def _name_apart(proto: onnx.ModelProto) -> None:
+    """An input that is also an output: torch writes x = Identity(x), which is no valid graph."""
+    inputs = {value.name for value in proto.graph.input}
+    for output in proto.graph.output:
+        if output.name in inputs:
+            old, output.name = output.name, f"{output.name}_out"
+            for node in proto.graph.node:
+                node.output[:] = [output.name if name == old else name for name in node.output]
 
 
 def _finish(proto: onnx.ModelProto, opset: int, metadata: Mapping[str, str], *, any_functions: bool) -> None:

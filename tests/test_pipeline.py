@@ -24,6 +24,8 @@ from edgeacts.pipeline import RunSettings, agree, check, run
 from edgeacts.records import TrainingRecord, Verdict
 from edgeacts.training import TrainSettings, train
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 ROOT = Path(pipeline.__file__).parent.parent
 ORT = ("onnxruntime",)
 

@@ -8,7 +8,7 @@ from sympy import Abs, Eq, Piecewise
 
 from edgeacts.definition import Activation, Fact, Parameter, X, sigmoid
 
-_BETA = Parameter("beta", 1.0, samples=(0.25, 1.702, 4.0, -0.5))
+_BETA = Parameter("beta", 1.0, samples=(0.25, 1.702, 4.0, 0.0, -0.5))
 _B = _BETA.symbol
 
 SILU = Activation(

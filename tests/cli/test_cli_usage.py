@@ -299,7 +299,10 @@ def test_a_reader_that_goes_away_is_no_traceback() -> None:
     read_end, write_end = os.pipe()
     os.close(read_end)
     command = [sys.executable, "-m", "edgeacts", "list", "activations"]
-    done = subprocess.run(command, cwd=ROOT, stdout=write_end, stderr=subprocess.PIPE, text=True, check=False)
+    buffered = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+    done = subprocess.run(
+        command, cwd=ROOT, env=buffered, stdout=write_end, stderr=subprocess.PIPE, text=True, check=False
+    )
     os.close(write_end)
     assert done.stderr == ""
     assert done.returncode == 1

@@ -16,6 +16,8 @@ from edgeacts.models import model_names
 from edgeacts.records import ExportRecord, LatencyRecord, TrainingRecord, Verdict
 from edgeacts.runtimes import runtime_names
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 Capture = pytest.CaptureFixture[str]
 ORT = ["--runtime", "onnxruntime"]
 

@@ -1,7 +1,11 @@
-"""Export of modules: one node per activation, values, names, opsets, and what is refused."""
+"""Export of modules: one node per activation, values, names, opsets, and what is refused.
+
+An export takes torch two seconds: a few models that hold many things are each exported once.
+"""
 
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -11,23 +15,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from edgeacts.activations import names
+from edgeacts.activations import activation, names
+from edgeacts.definition import Activation, X, sigmoid
 from edgeacts.errors import EdgeactsError, UsageError
-from edgeacts.exporters import to_onnx
+from edgeacts.exporters import Exported, to_onnx
 from edgeacts.exporters.to_onnx import export_paths
-from edgeacts.forms import OPSETS
+from edgeacts.forms import DOMAIN, DOMAIN_VERSION, OPSETS
 from edgeacts.modules import ActivationModule
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-EXAMPLE = torch.zeros(1, 2, 6, 6)
-
-
-def _net(*activations: nn.Module) -> nn.Sequential:
-    torch.manual_seed(0)
-    layers: list[nn.Module] = [nn.Conv2d(2, 4, 3)]
-    for activation in activations:
-        layers += [activation, nn.Conv2d(4, 4, 1)]
-    return nn.Sequential(*layers).eval()
+ROOT = Path(__file__).parent.parent.parent
 
 
 def _run(path: Path, *inputs: Tensor) -> list[NDArray[np.float32]]:
@@ -37,144 +34,255 @@ def _run(path: Path, *inputs: Tensor) -> list[NDArray[np.float32]]:
     return results
 
 
-def _agree(model: nn.Module, path: Path, within: float = 2e-6) -> None:
+def _agree(model: nn.Module, exported: Exported, shape: tuple[int, ...], within: float = 2e-6) -> None:
+    """Portable model and inlined twin against torch, output by output, with batches of 1, 2 and 7."""
     for batch in (1, 2, 7):
-        x = torch.randn(batch, 2, 6, 6, generator=torch.Generator().manual_seed(batch)) * 3
+        x = torch.randn(batch, *shape, generator=torch.Generator().manual_seed(batch)) * 3
         with torch.no_grad():
-            expected = model(x).numpy()
-        np.testing.assert_allclose(_run(path, x)[0], expected, rtol=0, atol=within)
+            expected = model(x)
+        expected = expected if isinstance(expected, tuple) else (expected,)
+        for path in (exported.portable, exported.inlined):
+            got = _run(path, x)
+            assert len(got) == len(expected)
+            for mine, theirs in zip(got, expected, strict=True):
+                assert mine.shape == theirs.shape
+                assert float(theirs.std()) > 0.1, "blind to its input"
+                np.testing.assert_allclose(mine, theirs.numpy(), rtol=2e-6, atol=within)
 
 
-@pytest.mark.parametrize("name", names())
-def test_each_activation_is_one_node_and_equals_the_module(name: str, tmp_path: Path) -> None:
-    model = _net(ActivationModule(name, 4), ActivationModule(name, 4))
-    exported = to_onnx(model, EXAMPLE, tmp_path / "m.onnx", tolerance=0)
-    operator = ActivationModule(name, 4).activation.operator
-    assert exported.operators == {"Conv": 3, f"edgeacts::{operator}": 2}
-    assert exported.activation_nodes == 2
-    assert [f.name for f in onnx.load(exported.portable).functions] == [operator]
-    twin = onnx.load(exported.inlined)
-    assert not twin.functions
-    assert not [n for n in twin.graph.node if n.domain == "edgeacts"]
-    _agree(model, exported.portable)
-    _agree(model, exported.inlined)
+def _opsets(path: Path) -> dict[str, int]:
+    return {o.domain: o.version for o in onnx.load(path).opset_import}
+
+
+def _attribute(node: onnx.NodeProto, name: str) -> float:
+    return next(a.f for a in node.attribute if a.name == name)
+
+
+# ---- every activation, at every opset
+
+
+class Branches(nn.Module):
+    """One output for each activation of the catalogue, behind a linear layer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.linear = nn.Linear(3, 5)
+        self.activations = nn.ModuleList(ActivationModule(n, 5) for n in names())
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        hidden = 2 * self.linear(x)
+        return tuple(a(hidden) for a in self.activations)
 
 
 @pytest.mark.parametrize("opset", range(OPSETS[0], OPSETS[1] + 1))
-def test_the_opset_asked_for_is_written(opset: int, tmp_path: Path) -> None:
-    model = _net(ActivationModule("nish"))
-    exported = to_onnx(model, EXAMPLE, tmp_path / "m.onnx", opset=opset)
+def test_every_activation_at_every_opset(opset: int, tmp_path: Path) -> None:
+    """One node each, the values are the module's, the opset is the one asked for; exact forms and chosen ones in turn."""
+    model = Branches().eval()
+    tolerance = 0.0 if opset % 2 else 1e-5
+    exported = to_onnx(
+        model, torch.zeros(1, 3), tmp_path / "m.onnx", opset=opset, tolerance=tolerance, output_names=list(names())
+    )
+    operators = {f"{DOMAIN}::{activation(n).operator}": 1 for n in names()}
+    assert {k: v for k, v in exported.operators.items() if "::" in k} == operators
+    assert exported.activation_nodes == len(names())
+    assert exported.opset == opset
+    assert _opsets(exported.portable) == {"": opset, DOMAIN: DOMAIN_VERSION}
+    assert _opsets(exported.inlined)[""] == opset
+    portable, twin = onnx.load(exported.portable), onnx.load(exported.inlined)
+    assert {f.name for f in portable.functions} == {activation(n).operator for n in names()}
+    assert [o.name for o in portable.graph.output] == list(names())
+    assert not twin.functions
+    assert {n.domain for n in twin.graph.node} == {""}
+    assert exported.choices["SAU"].form.name == ("exact" if tolerance == 0 else "leaky")
+    _agree(model, exported, (3,), within=3e-6 if tolerance == 0 else 2e-5)
+
+
+# ---- one model with everything else
+
+
+class Everything(nn.Module):
+    """Trained values per layer and per channel, a shared activation, stock activations, batch norm, a half-precision part."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(1)
+        self.first = nn.Sequential(nn.Conv2d(2, 4, 3), nn.BatchNorm2d(4), ActivationModule("sau", 4))
+        self.second = nn.Sequential(nn.Conv2d(4, 4, 1), ActivationModule("sau", 4))
+        self.channel = ActivationModule("sau", 4, trainable={"alpha": "channel"})
+        self.beta = ActivationModule("silu", 4, trainable={"beta": "channel"})
+        self.shared = ActivationModule("tanhexp")
+        self.stock = nn.Sequential(nn.ReLU(), nn.Conv2d(4, 4, 1), nn.Hardswish())
+        self.own = ActivationModule(Activation("own_one", X * sigmoid(X) / (1 + X**2), "this test"))
+        with torch.no_grad():
+            self.first[2].alpha.fill_(0.6)
+            self.second[1].alpha.fill_(-0.1)
+            self.channel.alpha.copy_(torch.tensor([0.1, -0.5, 0.9, 0.0]))
+            self.beta.beta.copy_(torch.tensor([1.0, 0.0, -0.5, 3.0]))
+
+    def forward(self, image: Tensor) -> Tensor:
+        x = self.channel(self.second(self.first(image)))
+        x = self.stock(self.shared(self.shared(x) - 1)) + self.beta(x)
+        return x + 9 * self.own(x.half()).float()
+
+
+@pytest.fixture(scope="module")
+def everything() -> nn.Module:
+    return Everything().eval()
+
+
+@pytest.fixture(scope="module", params=[0.0, 1e-5], ids=["exact", "chosen"])
+def exported(request: pytest.FixtureRequest, everything: nn.Module, tmp_path_factory: Any) -> Exported:
+    return to_onnx(
+        everything,
+        torch.zeros(1, 2, 6, 6),
+        tmp_path_factory.mktemp("everything") / "m.onnx",
+        tolerance=request.param,
+        output_names=["logits"],
+        metadata={"edgeacts.classes": '["a", "ß"]'},
+    )
+
+
+def test_operators_of_everything(exported: Exported) -> None:
+    """A shared module is a node at each use; stock activations stay theirs; parameters per channel are a function of their own."""
+    assert {k: v for k, v in exported.operators.items() if "::" in k or k in ("Relu", "HardSwish", "Sigmoid")} == {
+        "Relu": 1,
+        "HardSwish": 1,
+        f"{DOMAIN}::SAU": 2,
+        f"{DOMAIN}::SAUPerChannel": 1,
+        f"{DOMAIN}::SiluPerChannel": 1,
+        f"{DOMAIN}::TanhExp": 2,
+        f"{DOMAIN}::OwnOne": 1,
+    }
+    counted = Counter(
+        f"{n.domain}::{n.op_type}" if n.domain else n.op_type for n in onnx.load(exported.portable).graph.node
+    )
+    assert exported.operators == dict(counted)
+    assert exported.activation_nodes == 7
+
+
+def test_values_of_everything(everything: nn.Module, exported: Exported) -> None:
+    exact = exported.choices["SAU"].form.name == "exact"
+    _agree(everything, exported, (2, 6, 6), within=5e-5 if exact else 2e-4)  # a part of it is in half precision
+    assert exact == (exported.choices["SAU"].bound == 0)
+    twin = {n.op_type for n in onnx.load(exported.inlined).graph.node}
+    assert ("LeakyRelu" in twin, "PRelu" in twin, "Erf" in twin) == (not exact, not exact, exact)
+
+
+def test_trained_values_are_frozen_place_by_place(exported: Exported) -> None:
+    nodes = [n for n in onnx.load(exported.portable).graph.node if n.op_type == "SAU"]
+    assert [_attribute(n, "alpha") for n in nodes] == pytest.approx([0.6, -0.1])
+    assert [_attribute(n, "n") for n in nodes] == [20000.0, 20000.0]
+
+
+def test_names_and_metadata(exported: Exported) -> None:
+    proto = onnx.load(exported.portable)
+    assert [i.name for i in proto.graph.input] == ["image"]
+    assert [o.name for o in proto.graph.output] == ["logits"]
+    for value in (*proto.graph.input, *proto.graph.output):
+        assert value.type.tensor_type.shape.dim[0].dim_param == "batch"
+    metadata = {p.key: p.value for p in proto.metadata_props}
+    assert metadata["edgeacts.classes"] == '["a", "ß"]'
+    assert sorted(metadata) == ["edgeacts.classes", "edgeacts.forms"]
+    assert '"name": "tanhexp"' in metadata["edgeacts.forms"]
+    assert '"source": "this test"' in metadata["edgeacts.forms"]
+    assert proto.producer_name == "edgeacts"
+    assert {p.key: p.value for p in onnx.load(exported.inlined).metadata_props} == metadata
+
+
+def test_nothing_of_this_machine_is_in_the_file(exported: Exported) -> None:
     for path in (exported.portable, exported.inlined):
-        assert {o.domain: o.version for o in onnx.load(path).opset_import}[""] == opset
-    _agree(model, exported.portable)
+        data = path.read_bytes()
+        for text in (str(ROOT), str(Path.home()), "site-packages", ".py", "Traceback", "stack_trace", str(path.parent)):
+            assert text.encode() not in data or text == "/", text
+
+
+def test_the_model_is_left_as_it_was(everything: nn.Module, exported: Exported) -> None:
+    fresh = Everything()
+    assert [type(m) for m in everything.modules()] == [type(m) for m in fresh.modules()]
+    assert list(everything.state_dict()) == list(fresh.state_dict())
+    assert all(torch.equal(v, fresh.state_dict()[k]) for k, v in everything.state_dict().items())
+    assert not any(m.training for m in everything.modules())
+
+
+def test_only_the_two_files_are_written(exported: Exported) -> None:
+    assert sorted(p.name for p in exported.portable.parent.iterdir()) == ["m.inlined.onnx", "m.onnx"]
+
+
+# ---- small models
 
 
 def test_torchs_own_activations_stay_what_they_are(tmp_path: Path) -> None:
-    exported = to_onnx(_net(nn.ReLU(), nn.Hardswish(), nn.Mish()), EXAMPLE, tmp_path / "m.onnx")
-    assert exported.operators == {"Conv": 4, "HardSwish": 1, "Mish": 1, "Relu": 1}
-    assert {o.domain for o in onnx.load(exported.portable).opset_import} == {""}
+    """No function, no domain, no metadata of ours in a model that has none of our activations."""
+    model = nn.Sequential(nn.ReLU(), nn.Linear(3, 3), nn.Hardswish(), nn.Linear(3, 3), nn.Mish()).eval()
+    exported = to_onnx(model, torch.zeros(2, 3), tmp_path / "m.onnx")
+    assert exported.operators == {"Gemm": 2, "HardSwish": 1, "Mish": 1, "Relu": 1}
+    assert _opsets(exported.portable) == {"": 20}
+    assert not onnx.load(exported.portable).metadata_props
     assert not exported.choices
 
 
-def test_trained_values_are_frozen_place_by_place(tmp_path: Path) -> None:
-    first, second = ActivationModule("sau", 4), ActivationModule("sau", 4)
-    with torch.no_grad():
-        first.alpha.fill_(0.6)
-        second.alpha.fill_(-0.1)
-    model = _net(first, second)
-    exported = to_onnx(model, EXAMPLE, tmp_path / "m.onnx")
-    nodes = [n for n in onnx.load(exported.portable).graph.node if n.op_type == "SAU"]
-    alphas = [next(a.f for a in n.attribute if a.name == "alpha") for n in nodes]
-    assert alphas == pytest.approx([0.6, -0.1])
-    assert exported.choices["SAU"].form.name == "leaky"
-    _agree(model, exported.portable, within=5e-5)
-    assert "LeakyRelu" in {n.op_type for n in onnx.load(exported.inlined).graph.node}
-
-
-@pytest.mark.parametrize("tolerance", [0.0, 1e-5])
-def test_values_per_channel_are_inputs_of_their_own_function(tolerance: float, tmp_path: Path) -> None:
-    per_channel = ActivationModule("sau", 4, trainable={"alpha": "channel"})
-    with torch.no_grad():
-        per_channel.alpha.copy_(torch.tensor([0.1, -0.5, 0.9, 0.0]))
-    model = _net(per_channel, ActivationModule("sau", 4))
-    exported = to_onnx(model, EXAMPLE, tmp_path / "m.onnx", tolerance=tolerance)
-    assert exported.operators == {"Conv": 3, "edgeacts::SAU": 1, "edgeacts::SAUPerChannel": 1}
-    _agree(model, exported.portable, within=5e-5 if tolerance else 2e-6)
-    _agree(model, exported.inlined, within=5e-5 if tolerance else 2e-6)
-
-
-def test_a_shared_module_becomes_a_node_at_each_use(tmp_path: Path) -> None:
-    shared = ActivationModule("tanhexp")
-    model = _net(shared, shared)
-    exported = to_onnx(model, EXAMPLE, tmp_path / "m.onnx")
-    assert exported.activation_nodes == 2
-    _agree(model, exported.portable)
-
-
-def test_the_model_is_left_as_it_was(tmp_path: Path) -> None:
-    model = _net(ActivationModule("sau", 4))
-    before = {k: v.clone() for k, v in model.state_dict().items()}
-    kinds = [type(m) for m in model.modules()]
-    to_onnx(model, EXAMPLE, tmp_path / "m.onnx")
-    assert [type(m) for m in model.modules()] == kinds
-    assert before.keys() == model.state_dict().keys()
-    assert all(torch.equal(v, before[k]) for k, v in model.state_dict().items())
-
-
-class TwoAndTwo(nn.Module):
-    """Two inputs, two outputs, one activation."""
+class TwoAndThree(nn.Module):
+    """Two inputs; three outputs, one of them an input as it came."""
 
     def __init__(self) -> None:
         super().__init__()
         self.act = ActivationModule("mish")
 
-    def forward(self, left: Tensor, right: Tensor) -> tuple[Tensor, Tensor]:
-        return self.act(left + right), left * right
+    def forward(self, left: Tensor, right: Tensor, scale: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
+        return self.act(left + right), left * right, left
 
 
 def test_several_inputs_and_outputs(tmp_path: Path) -> None:
-    model = TwoAndTwo().eval()
-    exported = to_onnx(
-        model, (torch.zeros(1, 3), torch.zeros(1, 3)), tmp_path / "m.onnx", output_names=["sum", "product"]
-    )
+    model = TwoAndThree().eval()
+    exported = to_onnx(model, (torch.zeros(1, 3), torch.zeros(1, 3)), tmp_path / "m.onnx")
     proto = onnx.load(exported.portable)
     assert [i.name for i in proto.graph.input] == ["left", "right"]
-    assert [o.name for o in proto.graph.output] == ["sum", "product"]
+    assert len({o.name for o in proto.graph.output} | {"left", "right"}) == 5
     a, b = torch.randn(5, 3), torch.randn(5, 3)
     for got, expected in zip(_run(exported.portable, a, b), model(a, b), strict=True):
         np.testing.assert_allclose(got, expected.detach().numpy(), atol=1e-6)
 
 
-def test_names_metadata_and_nothing_of_this_machine(tmp_path: Path) -> None:
-    exported = to_onnx(
-        _net(ActivationModule("nish")), EXAMPLE, tmp_path / "m.onnx", input_names=["image"], output_names=["logits"],
-        metadata={"edgeacts.classes": '["a"]'},
-    )  # fmt: skip
-    proto = onnx.load(exported.portable)
-    assert [i.name for i in proto.graph.input] == ["image"]
-    assert proto.graph.input[0].type.tensor_type.shape.dim[0].dim_param == "batch"
-    metadata = {p.key: p.value for p in proto.metadata_props}
-    assert metadata["edgeacts.classes"] == '["a"]'
-    assert '"form": "exact"' in metadata["edgeacts.forms"]
-    for path in (exported.portable, exported.inlined):
-        data = path.read_bytes()
-        assert str(Path(__file__).parent.parent.parent).encode() not in data
-        assert b"site-packages" not in data
-
-
-def test_same_model_same_bytes(tmp_path: Path) -> None:
-    first = to_onnx(_net(ActivationModule("gelu")), EXAMPLE, tmp_path / "a.onnx")
-    second = to_onnx(_net(ActivationModule("gelu")), EXAMPLE, tmp_path / "b.onnx")
+def test_same_model_same_bytes_and_the_activation_itself(tmp_path: Path) -> None:
+    model = ActivationModule("gelu").eval()
+    first, second = (to_onnx(model, torch.zeros(2, 3), tmp_path / f"{n}.onnx") for n in "ab")
     assert first.portable.read_bytes() == second.portable.read_bytes()
     assert first.inlined.read_bytes() == second.inlined.read_bytes()
+    assert first.operators == {f"{DOMAIN}::Gelu": 1}
+    assert isinstance(model, ActivationModule)
+
+
+def test_without_dynamic_batch(tmp_path: Path) -> None:
+    model = ActivationModule("tanhexp").eval()
+    exported = to_onnx(model, torch.tensor(0.5), tmp_path / "m.onnx", dynamic_batch=False)
+    np.testing.assert_allclose(_run(exported.portable, torch.tensor(0.3))[0], model(torch.tensor(0.3)).numpy(), rtol=1e-6)
+    with pytest.raises(UsageError, match="an input without dimensions has no batch: give dynamic_batch=False"):
+        to_onnx(model, torch.tensor(0.5), tmp_path / "n.onnx")
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")  # torch.compile loads all of torch
+def test_a_compiled_model_is_exported_as_the_model_in_it(tmp_path: Path) -> None:
+    model = torch.compile(nn.Sequential(nn.Linear(3, 3), ActivationModule("nish")).eval())
+    assert to_onnx(model, torch.zeros(2, 3), tmp_path / "m.onnx").operators == {"Gemm": 1, f"{DOMAIN}::Nish": 1}
+
+
+# ---- what is refused
+
+
+def _small(*activations: nn.Module) -> nn.Sequential:
+    return nn.Sequential(nn.Linear(3, 3), *activations).eval()
+
+
+EXAMPLE = torch.zeros(2, 3)
 
 
 def test_training_mode_is_refused_with_the_cure(tmp_path: Path) -> None:
-    model = _net(nn.BatchNorm2d(4), ActivationModule("mish"))
+    model = _small(nn.BatchNorm1d(3), ActivationModule("mish"))
     model[1].train()
-    with pytest.raises(UsageError, match=r"1 is in training mode \(1 modules are\): call model.eval\(\)"):
+    with pytest.raises(UsageError, match=r"^1 is in training mode \(1 modules are\): call model.eval\(\) before"):
         to_onnx(model, EXAMPLE, tmp_path / "m.onnx")
-    with pytest.raises(UsageError, match="the model is in training mode"):
+    with pytest.raises(UsageError, match="^the model is in training mode"):
         to_onnx(model.train(), EXAMPLE, tmp_path / "m.onnx")
     assert not list(tmp_path.iterdir())
 
@@ -182,26 +290,50 @@ def test_training_mode_is_refused_with_the_cure(tmp_path: Path) -> None:
 @pytest.mark.parametrize("opset", [OPSETS[0] - 1, OPSETS[1] + 1, 20.0, True])
 def test_other_opsets_are_refused(opset: int, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match=f"opset {opset} is not supported: give one from 18 to 23"):
-        to_onnx(_net(nn.ReLU()), EXAMPLE, tmp_path / "m.onnx", opset=opset)
+        to_onnx(_small(nn.ReLU()), EXAMPLE, tmp_path / "m.onnx", opset=opset)
 
 
-@pytest.mark.parametrize("dtype", [torch.float16, torch.float64])
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float64])
 def test_other_types_are_refused(dtype: torch.dtype, tmp_path: Path) -> None:
-    with pytest.raises(
-        UsageError, match=r"must be float32 for the export, found torch.float\d\d: call .float\(\)"
-    ):
-        to_onnx(_net(ActivationModule("mish")).to(dtype), EXAMPLE.to(dtype), tmp_path / "m.onnx")
+    text = rf"model and example must be float32 for the export, found {dtype}: call \.float\(\)"
+    with pytest.raises(UsageError, match=text):
+        to_onnx(_small(ActivationModule("mish")).to(dtype), EXAMPLE.to(dtype), tmp_path / "m.onnx")
+    with pytest.raises(UsageError, match=text):
+        to_onnx(ActivationModule("mish").eval(), EXAMPLE.to(dtype), tmp_path / "m.onnx")
 
 
-def test_other_requests_are_refused(tmp_path: Path) -> None:
-    model = _net(ActivationModule("mish"))
-    with pytest.raises(UsageError, match=r"must end in \.onnx"):
-        to_onnx(model, EXAMPLE, tmp_path / "m.pb")
-    with pytest.raises(UsageError, match="example must be a tensor, or a tuple of tensors"):
-        to_onnx(model, (1, 2), tmp_path / "m.onnx")  # type: ignore[arg-type]
-    with pytest.raises(UsageError, match="has no form 'fast'"):
-        to_onnx(model, EXAMPLE, tmp_path / "m.onnx", form="fast")
-    assert export_paths("a/b.onnx") == (Path("a/b.onnx"), Path("a/b.inlined.onnx"))
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        ({"path": "m.pb"}, r"export path .*m\.pb must end in \.onnx"),
+        ({"example": (1, 2)}, "example must be a tensor, or a tuple of tensors"),
+        ({"example": ()}, "example must be a tensor, or a tuple of tensors"),
+        ({"form": "fast"}, "activation mish has no form 'fast'; it has: ratio, native, exact"),
+        ({"tolerance": -1.0}, "tolerance -1.0 must be 0 or more"),
+        ({"input_names": ["a", "b"]}, r"input_names \['a', 'b'\]: give 1 different names, one for each input"),
+        ({"opset": 18, "model": _small(ActivationModule("gelu")), "form": "native"}, "form 'native' of gelu needs opset 20"),
+    ],
+    ids=str,
+)
+def test_other_requests_are_refused(change: dict[str, Any], text: str, tmp_path: Path) -> None:
+    given = {"model": _small(ActivationModule("mish")), "example": EXAMPLE, "path": "m.onnx", **change}
+    given["path"] = tmp_path / given["path"]
+    with pytest.raises(UsageError, match=text) as caught:
+        to_onnx(**given)
+    assert "\n" not in str(caught.value)
+    assert not list(tmp_path.iterdir())
+
+
+def test_two_definitions_of_one_operator_are_refused(tmp_path: Path) -> None:
+    twin = Activation("twin", X, "here", operator="Silu")
+    with pytest.raises(UsageError, match="two different definitions, silu and twin, both have operator Silu"):
+        to_onnx(_small(ActivationModule("silu"), ActivationModule(twin)), EXAMPLE, tmp_path / "m.onnx")
+
+
+def test_form_that_cannot_take_channels(tmp_path: Path) -> None:
+    model = _small(ActivationModule("sau", 3, trainable={"alpha": "channel"}))
+    exported = to_onnx(model, EXAMPLE, tmp_path / "m.onnx", form="leaky")
+    assert {n.op_type for n in onnx.load(exported.inlined).graph.node} == {"Gemm", "PRelu"}
 
 
 class Branching(nn.Module):
@@ -211,16 +343,46 @@ class Branching(nn.Module):
         return x + 1 if x.sum() > 0 else x - 1
 
 
-def test_what_torch_cannot_export_is_one_line(tmp_path: Path) -> None:
-    with pytest.raises(EdgeactsError, match="torch cannot export this model: ") as caught:
-        to_onnx(Branching().eval(), EXAMPLE, tmp_path / "m.onnx")
+class Double(nn.Module):
+    """Computes in float64 inside."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.act = ActivationModule("mish")
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.act(x.double()).float()
+
+
+class Uncopyable(nn.Module):
+    """Holds a tensor that was computed from its weights."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(3, 3)
+        self.scaled = self.linear.weight * 2
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x @ self.scaled
+
+
+@pytest.mark.parametrize(
+    ("model", "text"),
+    [
+        (Branching(), "torch cannot export this model: "),
+        (Double(), "edgeacts::Mish gets torch.float64 inside the model: only float32 and half types are exported"),
+        (Uncopyable(), "the model cannot be copied for the export: RuntimeError: Only Tensors created explicitly"),
+    ],
+    ids=["branching", "double", "uncopyable"],
+)
+def test_what_cannot_be_exported_is_one_line(model: nn.Module, text: str, tmp_path: Path) -> None:
+    with pytest.raises(EdgeactsError, match=text) as caught:
+        to_onnx(model.eval(), EXAMPLE, tmp_path / "m.onnx")
     assert "\n" not in str(caught.value)
     assert not list(tmp_path.iterdir())
 
 
-def test_operators_are_counted_as_the_file_holds_them(tmp_path: Path) -> None:
-    exported = to_onnx(_net(ActivationModule("tanhexp"), nn.ReLU()), EXAMPLE, tmp_path / "m.onnx")
-    counted = Counter(
-        f"{n.domain}::{n.op_type}" if n.domain else n.op_type for n in onnx.load(exported.portable).graph.node
-    )
-    assert exported.operators == dict(counted)
+def test_paths() -> None:
+    assert export_paths("a/b.onnx") == (Path("a/b.onnx"), Path("a/b.inlined.onnx"))
+    with pytest.raises(UsageError, match=r"export path b must end in \.onnx"):
+        export_paths("b")
