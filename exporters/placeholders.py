@@ -32,7 +32,9 @@ class FrozenActivation(nn.Module):
         if x.dtype in (torch.float16, torch.bfloat16):
             return self.forward(x.float()).to(x.dtype)
         if x.dtype != torch.float32:
-            raise UsageError(f"{self.operator} gets {x.dtype} inside the model: only float32 and half types are exported")
+            raise UsageError(
+                f"{self.operator} gets {x.dtype} inside the model: only float32 and half types are exported"
+            )
         shape = [-1] + [1] * max(x.dim() - 2, 0)
         channels = tuple(getattr(self, name).view(shape) for name in self.per_channel)
         result: Tensor = torch.onnx.ops.symbolic(

@@ -81,7 +81,12 @@ def test_every_activation_at_every_opset(opset: int, tmp_path: Path) -> None:
     model = Branches().eval()
     tolerance = 0.0 if opset % 2 else 1e-5
     exported = to_onnx(
-        model, torch.zeros(1, 3), tmp_path / "m.onnx", opset=opset, tolerance=tolerance, output_names=list(names())
+        model,
+        torch.zeros(1, 3),
+        tmp_path / "m.onnx",
+        opset=opset,
+        tolerance=tolerance,
+        output_names=list(names()),
     )
     operators = {f"{DOMAIN}::{activation(n).operator}": 1 for n in names()}
     assert {k: v for k, v in exported.operators.items() if "::" in k} == operators
@@ -145,7 +150,9 @@ def exported(request: pytest.FixtureRequest, everything: nn.Module, tmp_path_fac
 
 def test_operators_of_everything(exported: Exported) -> None:
     """A shared module is a node at each use; stock activations stay theirs; parameters per channel are a function of their own."""
-    assert {k: v for k, v in exported.operators.items() if "::" in k or k in ("Relu", "HardSwish", "Sigmoid")} == {
+    assert {
+        k: v for k, v in exported.operators.items() if "::" in k or k in ("Relu", "HardSwish", "Sigmoid")
+    } == {
         "Relu": 1,
         "HardSwish": 1,
         f"{DOMAIN}::SAU": 2,
@@ -163,7 +170,9 @@ def test_operators_of_everything(exported: Exported) -> None:
 
 def test_values_of_everything(everything: nn.Module, exported: Exported) -> None:
     exact = exported.choices["SAU"].form.name == "exact"
-    _agree(everything, exported, (2, 6, 6), within=5e-5 if exact else 2e-4)  # a part of it is in half precision
+    _agree(
+        everything, exported, (2, 6, 6), within=5e-5 if exact else 2e-4
+    )  # a part of it is in half precision
     assert exact == (exported.choices["SAU"].bound == 0)
     twin = {n.op_type for n in onnx.load(exported.inlined).graph.node}
     assert ("LeakyRelu" in twin, "PRelu" in twin, "Erf" in twin) == (not exact, not exact, exact)
@@ -193,7 +202,15 @@ def test_names_and_metadata(exported: Exported) -> None:
 def test_nothing_of_this_machine_is_in_the_file(exported: Exported) -> None:
     for path in (exported.portable, exported.inlined):
         data = path.read_bytes()
-        for text in (str(ROOT), str(Path.home()), "site-packages", ".py", "Traceback", "stack_trace", str(path.parent)):
+        for text in (
+            str(ROOT),
+            str(Path.home()),
+            "site-packages",
+            ".py",
+            "Traceback",
+            "stack_trace",
+            str(path.parent),
+        ):
             assert text.encode() not in data or text == "/", text
 
 
@@ -229,7 +246,9 @@ class TwoAndThree(nn.Module):
         super().__init__()
         self.act = ActivationModule("mish")
 
-    def forward(self, left: Tensor, right: Tensor, scale: Tensor | None = None) -> tuple[Tensor, Tensor, Tensor]:
+    def forward(
+        self, left: Tensor, right: Tensor, scale: Tensor | None = None
+    ) -> tuple[Tensor, Tensor, Tensor]:
         return self.act(left + right), left * right, left
 
 
@@ -256,15 +275,24 @@ def test_same_model_same_bytes_and_the_activation_itself(tmp_path: Path) -> None
 def test_without_dynamic_batch(tmp_path: Path) -> None:
     model = ActivationModule("tanhexp").eval()
     exported = to_onnx(model, torch.tensor(0.5), tmp_path / "m.onnx", dynamic_batch=False)
-    np.testing.assert_allclose(_run(exported.portable, torch.tensor(0.3))[0], model(torch.tensor(0.3)).numpy(), rtol=1e-6)
-    with pytest.raises(UsageError, match="an input without dimensions has no batch: give dynamic_batch=False"):
+    np.testing.assert_allclose(
+        _run(exported.portable, torch.tensor(0.3))[0], model(torch.tensor(0.3)).numpy(), rtol=1e-6
+    )
+    with pytest.raises(
+        UsageError, match="an input without dimensions has no batch: give dynamic_batch=False"
+    ):
         to_onnx(model, torch.tensor(0.5), tmp_path / "n.onnx")
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")  # torch.compile loads all of torch
+@pytest.mark.filterwarnings(
+    "ignore::DeprecationWarning", "ignore::FutureWarning"
+)  # torch.compile loads all of torch
 def test_a_compiled_model_is_exported_as_the_model_in_it(tmp_path: Path) -> None:
     model = torch.compile(nn.Sequential(nn.Linear(3, 3), ActivationModule("nish")).eval())
-    assert to_onnx(model, torch.zeros(2, 3), tmp_path / "m.onnx").operators == {"Gemm": 1, f"{DOMAIN}::Nish": 1}
+    assert to_onnx(model, torch.zeros(2, 3), tmp_path / "m.onnx").operators == {
+        "Gemm": 1,
+        f"{DOMAIN}::Nish": 1,
+    }
 
 
 # ---- what is refused
@@ -280,7 +308,9 @@ EXAMPLE = torch.zeros(2, 3)
 def test_training_mode_is_refused_with_the_cure(tmp_path: Path) -> None:
     model = _small(nn.BatchNorm1d(3), ActivationModule("mish"))
     model[1].train()
-    with pytest.raises(UsageError, match=r"^1 is in training mode \(1 modules are\): call model.eval\(\) before"):
+    with pytest.raises(
+        UsageError, match=r"^1 is in training mode \(1 modules are\): call model.eval\(\) before"
+    ):
         to_onnx(model, EXAMPLE, tmp_path / "m.onnx")
     with pytest.raises(UsageError, match="^the model is in training mode"):
         to_onnx(model.train(), EXAMPLE, tmp_path / "m.onnx")
@@ -310,8 +340,14 @@ def test_other_types_are_refused(dtype: torch.dtype, tmp_path: Path) -> None:
         ({"example": ()}, "example must be a tensor, or a tuple of tensors"),
         ({"form": "fast"}, "activation mish has no form 'fast'; it has: ratio, native, exact"),
         ({"tolerance": -1.0}, "tolerance -1.0 must be 0 or more"),
-        ({"input_names": ["a", "b"]}, r"input_names \['a', 'b'\]: give 1 different names, one for each input"),
-        ({"opset": 18, "model": _small(ActivationModule("gelu")), "form": "native"}, "form 'native' of gelu needs opset 20"),
+        (
+            {"input_names": ["a", "b"]},
+            r"input_names \['a', 'b'\]: give 1 different names, one for each input",
+        ),
+        (
+            {"opset": 18, "model": _small(ActivationModule("gelu")), "form": "native"},
+            "form 'native' of gelu needs opset 20",
+        ),
     ],
     ids=str,
 )
@@ -370,8 +406,14 @@ class Uncopyable(nn.Module):
     ("model", "text"),
     [
         (Branching(), "torch cannot export this model: "),
-        (Double(), "edgeacts::Mish gets torch.float64 inside the model: only float32 and half types are exported"),
-        (Uncopyable(), "the model cannot be copied for the export: RuntimeError: Only Tensors created explicitly"),
+        (
+            Double(),
+            "edgeacts::Mish gets torch.float64 inside the model: only float32 and half types are exported",
+        ),
+        (
+            Uncopyable(),
+            "the model cannot be copied for the export: RuntimeError: Only Tensors created explicitly",
+        ),
     ],
     ids=["branching", "double", "uncopyable"],
 )
