@@ -32,7 +32,8 @@ class TrainSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """What to train, on what, and how. Raises UsageError for a value that cannot be.
 
     `learning_rate` (the schedule's peak) and `weight_decay`: None means the optimizer's default here.
-    `epochs`: None means 3 to 20, the fewer the more images there are. `batch_size` is per device. `limit_train`: so many training images, the same share of every class.
+    `epochs`: None means 3 to 20, the fewer the more images there are.
+    `batch_size` is per device. `limit_train`: so many training images, the same share of every class.
     `activation_parameters`: trained "as_defined"; or all that can be trained "fixed", one a "layer", or one a
     "channel". `accelerator`, `devices`, `strategy` are Lightning's. `threads`: None leaves torch's choice.
     `checkpoint_every_s`: seconds between resume points; 0 means after every step.
