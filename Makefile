@@ -21,7 +21,7 @@ $(STAMP): pyproject.toml constraints.txt
 	@touch $@
 
 demo: $(STAMP)
-	$(BIN)/edgeacts run --out $(DEMO) --width 0.5 --epochs 12
+	$(BIN)/edgeacts run --out $(DEMO) --width 0.35 --epochs 6 --batch-size 64
 
 test: $(STAMP) check
 	$(BIN)/python -m pytest -q -m "not long"

@@ -4,7 +4,8 @@ Biswas et al. 2021, SAU: Smooth activation function using convolution with appro
 zero-centred variant of eq. 3.
 
 A smooth LeakyReLU; α = 0.15 is trained, n = 20000 fixed (section 4). The last two terms are written as
-α·x + (1-α)·x·(1 + erf(nx/√2))/2, which equals them and does not cancel for negative x.
+α·x + (1-α)·x·(1 + erf(nx/√2))/2, which equals them and gives α·x itself for negative x. (1 + erf cancels there, to
+1e-7·|x| in float32: that is seen only where α is nearly 0.)
 
 The paper's eq. 3, which has the first term without the factor x, is said to be the convolution of LeakyReLU with the
 Gaussian, and is not: that convolution has the factor (1-α) on the first term (`exact_convolution` below). Eq. 3 is not 0 at

@@ -202,16 +202,8 @@ def test_names_and_metadata(exported: Exported) -> None:
 def test_nothing_of_this_machine_is_in_the_file(exported: Exported) -> None:
     for path in (exported.portable, exported.inlined):
         data = path.read_bytes()
-        for text in (
-            str(ROOT),
-            str(Path.home()),
-            "site-packages",
-            ".py",
-            "Traceback",
-            "stack_trace",
-            str(path.parent),
-        ):
-            assert text.encode() not in data or text == "/", text
+        for text in (str(ROOT), str(path.parent), "site-packages", ".py", "Traceback", "stack_trace"):
+            assert text.encode() not in data, text
 
 
 def test_the_model_is_left_as_it_was(everything: nn.Module, exported: Exported) -> None:
@@ -263,36 +255,15 @@ def test_several_inputs_and_outputs(tmp_path: Path) -> None:
         np.testing.assert_allclose(got, expected.detach().numpy(), atol=1e-6)
 
 
-def test_same_model_same_bytes_and_the_activation_itself(tmp_path: Path) -> None:
-    model = ActivationModule("gelu").eval()
-    first, second = (to_onnx(model, torch.zeros(2, 3), tmp_path / f"{n}.onnx") for n in "ab")
+def test_same_model_same_bytes(tmp_path: Path) -> None:
+    """The second time wrapped by torch.compile: what is exported is the model in it. The activation is the whole model."""
+    model, x = ActivationModule("gelu").eval(), torch.tensor(0.3)
+    first = to_onnx(model, x, tmp_path / "a.onnx", dynamic_batch=False)
+    second = to_onnx(torch.compile(model, backend="eager"), x, tmp_path / "b.onnx", dynamic_batch=False)
     assert first.portable.read_bytes() == second.portable.read_bytes()
     assert first.inlined.read_bytes() == second.inlined.read_bytes()
     assert first.operators == {f"{DOMAIN}::Gelu": 1}
-    assert isinstance(model, ActivationModule)
-
-
-def test_without_dynamic_batch(tmp_path: Path) -> None:
-    model = ActivationModule("tanhexp").eval()
-    exported = to_onnx(model, torch.tensor(0.5), tmp_path / "m.onnx", dynamic_batch=False)
-    np.testing.assert_allclose(
-        _run(exported.portable, torch.tensor(0.3))[0], model(torch.tensor(0.3)).numpy(), rtol=1e-6
-    )
-    with pytest.raises(
-        UsageError, match="an input without dimensions has no batch: give dynamic_batch=False"
-    ):
-        to_onnx(model, torch.tensor(0.5), tmp_path / "n.onnx")
-
-
-@pytest.mark.filterwarnings(
-    "ignore::DeprecationWarning", "ignore::FutureWarning"
-)  # torch.compile loads all of torch
-def test_a_compiled_model_is_exported_as_the_model_in_it(tmp_path: Path) -> None:
-    model = torch.compile(nn.Sequential(nn.Linear(3, 3), ActivationModule("nish")).eval())
-    assert to_onnx(model, torch.zeros(2, 3), tmp_path / "m.onnx").operators == {
-        "Gemm": 1,
-        f"{DOMAIN}::Nish": 1,
-    }
+    np.testing.assert_allclose(_run(first.portable, x)[0], model(x).numpy(), rtol=1e-6)
 
 
 # ---- what is refused
@@ -339,10 +310,18 @@ def test_other_types_are_refused(dtype: torch.dtype, tmp_path: Path) -> None:
         ({"example": (1, 2)}, "example must be a tensor, or a tuple of tensors"),
         ({"example": ()}, "example must be a tensor, or a tuple of tensors"),
         ({"form": "fast"}, "activation mish has no form 'fast'; it has: ratio, native, exact"),
+        (
+            {"example": torch.tensor(0.5)},
+            "an input without dimensions has no batch: give dynamic_batch=False",
+        ),
         ({"tolerance": -1.0}, "tolerance -1.0 must be 0 or more"),
         (
             {"input_names": ["a", "b"]},
             r"input_names \['a', 'b'\]: give 1 different names, one for each input",
+        ),
+        (
+            {"model": _small(ActivationModule("silu", 3, trainable={"beta": "channel"})), "form": "leaky"},
+            "activation silu has no form 'leaky'; it has: exact",
         ),
         (
             {"opset": 18, "model": _small(ActivationModule("gelu")), "form": "native"},
@@ -364,12 +343,6 @@ def test_two_definitions_of_one_operator_are_refused(tmp_path: Path) -> None:
     twin = Activation("twin", X, "here", operator="Silu")
     with pytest.raises(UsageError, match="two different definitions, silu and twin, both have operator Silu"):
         to_onnx(_small(ActivationModule("silu"), ActivationModule(twin)), EXAMPLE, tmp_path / "m.onnx")
-
-
-def test_form_that_cannot_take_channels(tmp_path: Path) -> None:
-    model = _small(ActivationModule("sau", 3, trainable={"alpha": "channel"}))
-    exported = to_onnx(model, EXAMPLE, tmp_path / "m.onnx", form="leaky")
-    assert {n.op_type for n in onnx.load(exported.inlined).graph.node} == {"Gemm", "PRelu"}
 
 
 class Branching(nn.Module):
