@@ -43,6 +43,9 @@ def test_mpmath_reads_the_formula_as_written() -> None:
     object.__setattr__(wrong, "stable", sympy.S(7))
     assert float(high_precision(wrong, 1.0)) == pytest.approx(np.tanh(np.e))
     assert float(high_precision(wrong, 1.0, order=1)) != 0
+    kinked = Activation("kinked", Max(0, X), "here")
+    object.__setattr__(kinked, "stable", sympy.S(7))
+    assert float(high_precision(kinked, 1.5)) == 1.5
 
 
 def test_digits() -> None:

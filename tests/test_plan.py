@@ -13,10 +13,9 @@ from edgeacts.activations import activation, names
 from edgeacts.definition import Activation, Parameter, X, sigmoid
 from edgeacts.errors import UsageError
 from edgeacts.modules import ActivationModule
-from edgeacts.numpy_reading import NUMPY, NUMPY_CAPPED
+from edgeacts.numpy_reading import NUMPY
 from edgeacts.oracles import float64, high_precision
-from edgeacts.plan import FAR, NumpyOps, Plan, _RoughOps, asymptotes, parameter_samples, plan
-from edgeacts.program import OPERATORS
+from edgeacts.plan import FAR, NumpyOps, Plan, asymptotes, parameter_samples, plan
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 INF = np.inf
@@ -178,17 +177,6 @@ def test_nan_is_repaired_where_a_comparison_loses_it() -> None:
                 a = activation(name)
                 y = plan(a.fix(**a.values()), ("x",) * order).run(NumpyOps, np.array([np.nan, 1.0]), {})
             assert np.isnan(np.broadcast_to(y, 2)).tolist() == [True, False]
-
-
-def test_rough_reading_has_every_operator() -> None:
-    """It stands for runtimes whose σ ends early; all else is numpy's."""
-    for table, plain in ((_RoughOps.table, NUMPY), (_RoughOps.capped_table, NUMPY_CAPPED)):
-        assert set(table) == set(OPERATORS)
-        assert {op for op in OPERATORS if table[op] is not plain[op]} == {"sigmoid"}
-    y = _RoughOps.table["sigmoid"](np.array([-19.0, -17.0, 2.0, np.nan]))
-    assert y[0] == 0
-    assert y[1:3] == pytest.approx(1 / (1 + np.exp([17.0, -2.0])))
-    assert np.isnan(y[3])
 
 
 # ---- formulas of one's own, in float64 and in torch

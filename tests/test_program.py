@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+import mpmath
 import numpy as np
 import onnx
 import onnxruntime
@@ -194,6 +195,41 @@ def test_cpu_agrees_with_numpy(op: str) -> None:
     got = CPU[op](*tensors)
     assert got.dtype == torch.float32
     close(got.numpy(), NUMPY[op](*values))
+
+
+@pytest.mark.parametrize(
+    ("op", "low", "high"),
+    [
+        ("sigmoid", -80, -5),
+        ("softplus", -80, -5),
+        ("sech2", -40, -3),
+        ("sech2", 3, 40),
+        ("normal_cdf", -8, -3),
+        ("erfc", 2, 8),
+    ],
+)
+def test_tails_are_right_relatively(op: str, low: float, high: float) -> None:
+    """Where 1 - tanh², log(1 + e^u) or 1 + erf would have lost every digit."""
+    u = np.linspace(low, high, 41).astype(np.float32)
+    with mpmath.workdps(60):
+        true = np.array([float(_TRUE[op](mpmath.mpf(float(v)))) for v in u])
+    np.testing.assert_allclose(NUMPY[op](u.astype(np.float64)), true, rtol=1e-12)
+    for table in (TORCH, CPU):
+        np.testing.assert_allclose(
+            table[op](torch.from_numpy(u)).numpy(), true, rtol=4e-5
+        )  # ULP of u times u
+        np.testing.assert_allclose(table[op](torch.from_numpy(u).double()).numpy(), true, rtol=1e-12)
+    if op in ("softplus", "sech2"):  # ONNX Runtime's Sigmoid and Erf are right absolutely only
+        np.testing.assert_allclose(run_in_onnxruntime(op, [u]), true, rtol=4e-5)
+
+
+_TRUE: dict[str, Callable[[Any], Any]] = {
+    "sigmoid": lambda u: 1 / (1 + mpmath.exp(-u)),
+    "softplus": lambda u: mpmath.log(1 + mpmath.exp(u)),
+    "sech2": lambda u: 1 / mpmath.cosh(u) ** 2,
+    "normal_cdf": mpmath.ncdf,
+    "erfc": mpmath.erfc,
+}
 
 
 @pytest.mark.parametrize("op", [o for o, n in OPERATORS.items() if n == 2 and o not in ("and", "or")])

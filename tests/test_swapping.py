@@ -62,6 +62,14 @@ def test_example_leaves_the_model_as_it_was() -> None:
     assert not any(m._forward_hooks or m._forward_pre_hooks for m in model.modules())
 
 
+def test_fresh_modules_are_in_the_mode_of_the_old() -> None:
+    """A model in eval mode can be exported after the swap as before."""
+    model = nn.Sequential(nn.Linear(2, 2), nn.ReLU(), nn.ReLU()).eval()
+    model[2].train()
+    swap(model, "relu", "mish")
+    assert [m.training for m in model] == [False, False, True]
+
+
 @pytest.mark.parametrize("example", [None, EXAMPLE])
 def test_channels_are_those_of_the_place(example: Tensor | None) -> None:
     model = Mixed().eval()
