@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DEMO := demo
 
-.PHONY: help demo test test-long check format bench-table clean
+.PHONY: help demo test test-long check format stock-tables clean
 
 help:
 	@echo "make demo       install into .venv, run everything on the embedded images, print where the report is"
@@ -13,6 +13,7 @@ help:
 	@echo "make check      ruff, mypy, import layers (seconds)"
 	@echo "make test-long  the tests that take minutes"
 	@echo "make format     ruff format and its automatic fixes"
+	@echo "make stock-tables  compile the catalogue's tables anew (after a change of tables.py or of a definition)"
 	@echo "make clean      remove .venv, demo and caches"
 
 $(STAMP): pyproject.toml constraints.txt
@@ -39,6 +40,10 @@ check: $(STAMP)
 format: $(STAMP)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+stock-tables: $(STAMP)
+	$(BIN)/python -c "from edgeacts.tables import stock_book; print(stock_book(), end='')" > $(VENV)/stock_tables.json
+	mv $(VENV)/stock_tables.json edgeacts/acceleration/stock_tables.json
 
 clean:
 	rm -rf $(VENV) $(DEMO) .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info build dist

@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from edgeacts.acceleration import accelerate
     from edgeacts.activations import activation
     from edgeacts.checkpoint import load_checkpoint
     from edgeacts.data import load_dataset
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _HOME = {
+    "accelerate": "edgeacts.acceleration",
     "activation": "edgeacts.activations",
     "Activation": "edgeacts.definition",
     "Fact": "edgeacts.definition",
@@ -56,6 +58,7 @@ __all__ = [
     "TrainSettings",
     "X",
     "__version__",
+    "accelerate",
     "activation",
     "benchmark",
     "build_model",

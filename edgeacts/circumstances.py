@@ -36,7 +36,7 @@ class Circumstances(msgspec.Struct, frozen=True, kw_only=True):
 
 def circumstances() -> Circumstances:
     """The circumstances as they are now."""
-    model, features = _cpu()
+    model, features = cpu()
     return Circumstances(
         time_utc=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         cpu=model,
@@ -63,7 +63,7 @@ _TELLING = ("sse4_2", "avx", "avx2", "fma", "f16c", "avx512f", "avx512_vnni", "a
             "avx512_fp16", "avx_vnni", "amx_bf16", "amx_int8", "asimd", "asimdhp", "asimddp", "bf16", "i8mm", "sve")  # fmt: skip
 
 
-def _cpu() -> tuple[str, tuple[str, ...]]:
+def cpu() -> tuple[str, tuple[str, ...]]:
     """Model name and the telling instruction-set flags; from /proc/cpuinfo where there is one."""
     model, flags = platform.processor() or platform.machine(), set[str]()
     cpuinfo = Path("/proc/cpuinfo")

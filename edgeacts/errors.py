@@ -37,3 +37,13 @@ def missing_extra(error: ModuleNotFoundError) -> Exception:
         return error
     extra = _EXTRAS.get(package, "train")
     return NotAvailable(f"{package} is not installed: pip install 'edgeacts[{extra}]'")
+
+
+def one_line(error: BaseException, limit: int = 300) -> str:
+    """The telling part of a runtime's error on one line: without its source positions and log prefixes."""
+    lines = [line.strip() for line in str(error).splitlines()]
+    telling = [line for line in lines if line and not line.startswith(("Exception from ", "Check '"))]
+    text = " ".join(telling or [line for line in lines if line]) or type(error).__name__
+    if text.startswith("[ONNXRuntimeError]"):
+        text = text.split(" : ", 3)[-1]
+    return text if len(text) <= limit else text[: limit - 1] + "…"

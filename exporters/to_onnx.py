@@ -24,6 +24,8 @@ from edgeacts.errors import EdgeactsError, UsageError
 from edgeacts.exporters.placeholders import FrozenActivation, freeze
 from edgeacts.files import atomic_path
 from edgeacts.forms import DOMAIN, DOMAIN_VERSION, OPSETS, TOLERANCE, Choice, function
+from edgeacts.piecewise import METADATA_KEY, table_key
+from edgeacts.tables import NotTabulated, compile_table
 
 MAX_PROTO_BYTES = 2**31 - 1
 
@@ -74,7 +76,9 @@ def to_onnx(
     for needed in choices.values():
         proto.functions.extend(function(needed.choice, opset=opset, per_channel=p) for p in needed.signatures)
     forms = {n: f.choice for n, f in choices.items()}
-    described = {**(metadata or {}), **({"edgeacts.forms": form_metadata(forms)} if forms else {})}
+    described = dict(metadata or {})
+    if forms:
+        described |= {"edgeacts.forms": form_metadata(forms), METADATA_KEY: table_metadata(proto, forms)}
     _finish(proto, opset, described, any_functions=bool(choices))
     twin = inliner.inline_local_functions(proto)
     for which, target in ((proto, portable), (twin, inlined)):
@@ -253,4 +257,35 @@ def form_metadata(choices: Mapping[str, Choice]) -> str:
     return json.dumps(described, ensure_ascii=False, sort_keys=True)
 
 
-__all__ = ["Exported", "FrozenActivation", "export_paths", "form_metadata", "to_onnx"]
+def table_metadata(proto: onnx.ModelProto, choices: Mapping[str, Choice]) -> str:
+    """JSON of the table of each activation node's parameter values, by operator; the reason where there is none.
+
+    A device that accelerates the model needs nothing else: neither the definition nor SymPy.
+    """
+    described: dict[str, dict[str, Any]] = {}
+    for node in proto.graph.node:
+        if node.domain == DOMAIN:
+            values = {a.name: a.f for a in node.attribute}
+            described.setdefault(node.op_type, {}).setdefault(table_key(values), values)
+    return json.dumps(
+        {
+            operator: {key: _table_record(operator, values, choices) for key, values in sets.items()}
+            for operator, sets in sorted(described.items())
+        },
+        ensure_ascii=False,
+        sort_keys=True,
+    )
+
+
+def _table_record(
+    operator: str, values: Mapping[str, float], choices: Mapping[str, Choice]
+) -> dict[str, Any]:
+    if operator not in choices:
+        return {"reason": "its parameters differ from channel to channel"}
+    try:
+        return compile_table(choices[operator].activation, 0, **values).to_record()
+    except NotTabulated as error:
+        return {"reason": str(error)}
+
+
+__all__ = ["Exported", "FrozenActivation", "export_paths", "form_metadata", "table_metadata", "to_onnx"]

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeacts.errors import UsageError
+from edgeacts.errors import UsageError, one_line
 from edgeacts.runtimes import Session, TensorSpec, open_runtime
-from edgeacts.runtimes.base import one_line
 
 if TYPE_CHECKING:
     from torch import nn

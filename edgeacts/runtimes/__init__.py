@@ -37,8 +37,10 @@ class _Adapter(Protocol):
 
     LEVELS: tuple[str, ...]
 
-    def open_model(self, path: Path, *, threads: int, level: str, provider: str, precision: str) -> Session:
-        """A session of the model; arguments are already checked, except `provider`."""
+    def open_model(
+        self, path: Path, *, threads: int, level: str, provider: str, precision: str, accelerate: bool
+    ) -> Session:
+        """A session of the model; arguments are already checked, except `provider` and `accelerate`."""
 
 
 def runtime_names() -> tuple[str, ...]:
@@ -62,12 +64,15 @@ def open_runtime(
     level: str | None = None,
     provider: str = "cpu",
     precision: str = "f32",
+    accelerate: bool = False,
 ) -> Session:
     """The model at `path`, opened and checked: close it, or use it in a `with` block.
 
     `threads` = 0 means every core this process may use. `provider` is `cpu`, `cuda`, or any name that the
-    runtime itself knows. Raises UsageError (unknown name, missing file), DamagedFile, NotAvailable (runtime,
-    provider) or CheckFailed (something else than what was asked for would run).
+    runtime itself knows. `accelerate` (onnxruntime on the CPU) runs the model compiled for this machine: made
+    and checked when it is first opened, then cached. Where that fails or does not pay, the model as it is
+    runs, and `executed()` says why. Raises UsageError (unknown name, missing file), DamagedFile, NotAvailable
+    (runtime, provider) or CheckFailed (something else than what was asked for would run).
     """
     adapter = _adapter(runtime)
     chosen = adapter.LEVELS[-1] if level is None else check_name(level, adapter.LEVELS, f"{runtime} level")
@@ -78,7 +83,12 @@ def open_runtime(
             f"model {path} {'is a folder, a file is needed' if model.is_dir() else 'does not exist'}"
         )
     return adapter.open_model(
-        model, threads=resolve_threads(threads), level=chosen, provider=provider, precision=precision
+        model,
+        threads=resolve_threads(threads),
+        level=chosen,
+        provider=provider,
+        precision=precision,
+        accelerate=accelerate,
     )
 
 
@@ -90,13 +100,20 @@ def open_session(
     level: str | None = None,
     provider: str = "cpu",
     precision: str = "f32",
+    accelerate: bool = False,
 ) -> Any:
     """A real `onnxruntime.InferenceSession` (or `openvino.CompiledModel`) of the model at `path`.
 
     Arguments and errors are those of `open_runtime`.
     """
     return open_runtime(
-        path, runtime, threads=threads, level=level, provider=provider, precision=precision
+        path,
+        runtime,
+        threads=threads,
+        level=level,
+        provider=provider,
+        precision=precision,
+        accelerate=accelerate,
     ).native
 
 

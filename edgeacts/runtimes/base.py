@@ -8,7 +8,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from edgeacts.errors import EdgeactsError, UsageError
+from edgeacts.errors import EdgeactsError, UsageError, one_line
 
 Executed = dict[str, str | int | float | bool | None]
 
@@ -125,13 +125,3 @@ def _check_array(path: str, spec: TensorSpec, array: object) -> None:
     )
     if dtype != spec.dtype or not fits:
         raise UsageError(f"{path}: input {spec.name!r}: expected {spec}, got {dtype} {list(array.shape)}")
-
-
-def one_line(error: BaseException, limit: int = 300) -> str:
-    """The telling part of a runtime's error on one line: without its source positions and log prefixes."""
-    lines = [line.strip() for line in str(error).splitlines()]
-    telling = [line for line in lines if line and not line.startswith(("Exception from ", "Check '"))]
-    text = " ".join(telling or [line for line in lines if line]) or type(error).__name__
-    if text.startswith("[ONNXRuntimeError]"):
-        text = text.split(" : ", 3)[-1]
-    return text if len(text) <= limit else text[: limit - 1] + "…"

@@ -12,9 +12,10 @@ import onnx
 import onnxruntime as ort
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
-from edgeacts.errors import DamagedFile, EdgeactsError, NotAvailable, UsageError
+from edgeacts.acceleration.opening import Opened, open_accelerated
+from edgeacts.errors import DamagedFile, EdgeactsError, NotAvailable, UsageError, one_line
 from edgeacts.runtimes import ort_graph
-from edgeacts.runtimes.base import Executed, Session, TensorSpec, one_line
+from edgeacts.runtimes.base import Executed, Session, TensorSpec
 from edgeacts.runtimes.onnx_file import input_specs, load_onnx, output_specs
 from edgeacts.runtimes.providers import CPU, CUDA, check_provider, choose_providers, provider_options
 
@@ -31,7 +32,9 @@ _DTYPES = {"float": "float32", "double": "float64"}
 _LOG_ERRORS_ONLY = 3
 
 
-def open_model(path: Path, *, threads: int, level: str, provider: str, precision: str) -> Session:
+def open_model(
+    path: Path, *, threads: int, level: str, provider: str, precision: str, accelerate: bool
+) -> Session:
     """A session on `provider`. Raises NotAvailable, DamagedFile, UsageError or EdgeactsError (refused)."""
     if precision != "f32":
         raise UsageError(
@@ -41,17 +44,43 @@ def open_model(path: Path, *, threads: int, level: str, provider: str, precision
     if path.suffix.lower() == ".xml":
         raise UsageError(f"{path} is an OpenVINO model: give the .onnx file, or runtime openvino")
     providers = choose_providers(provider, ort.get_available_providers())
-    native = _open(path, _options(threads, level), providers)
-    nodes = _nodes_by_provider(native)
-    check_provider(provider, native.get_providers(), nodes)
-    return OnnxRuntimeSession(path, native, threads=threads, level=level, provider_nodes=nodes)
+    if not accelerate:
+        native = _open(path, _options(threads, level), providers)
+        nodes = _nodes_by_provider(native)
+        check_provider(provider, native.get_providers(), nodes)
+        return OnnxRuntimeSession(path, native, threads=threads, level=level, provider_nodes=nodes)
+    _check_accelerate(path, providers, level)
+    opened = open_accelerated(path, lambda: _open(path, _options(threads, level), providers), threads=threads)
+    return OnnxRuntimeSession(
+        path, opened.native, threads=threads, level=level, provider_nodes=None, accelerated=opened
+    )
+
+
+def _check_accelerate(path: Path, providers: list[str], level: str) -> None:
+    if providers[0] != CPU:
+        raise UsageError(
+            f"only provider cpu runs models accelerated, not {providers[0]}: leave accelerate out"
+        )
+    if level != LEVELS[-1]:
+        raise UsageError(
+            f"an accelerated model is optimized at level {LEVELS[-1]}: leave level {level!r} out"
+        )
+    if path.suffix.lower() == ".ort":
+        raise UsageError(f"{path} is in ORT's own format: give the .onnx file to accelerate it")
 
 
 class OnnxRuntimeSession(Session):
     """One `onnxruntime.InferenceSession`, with the options it was opened with."""
 
     def __init__(
-        self, path: Path, native: Any, *, threads: int, level: str, provider_nodes: Counter[str] | None
+        self,
+        path: Path,
+        native: Any,
+        *,
+        threads: int,
+        level: str,
+        provider_nodes: Counter[str] | None,
+        accelerated: Opened | None = None,
     ) -> None:
         super().__init__(str(path), _specs(path, native.get_inputs()), _specs(path, native.get_outputs()))
         self._native = native
@@ -59,6 +88,7 @@ class OnnxRuntimeSession(Session):
         self._threads = threads
         self._level = level
         self._provider_nodes = provider_nodes
+        self._accelerated = accelerated
 
     @property
     def native(self) -> Any:
@@ -69,6 +99,7 @@ class OnnxRuntimeSession(Session):
         """What runs. `precision` is that of the optimized graph's matrix products and convolutions."""
         providers = self._native.get_providers()
         graph, source = self._executed_graph(providers)
+        manifest = None if self._accelerated is None else self._accelerated.manifest
         return {
             "runtime": "onnxruntime",
             "runtime_version": ort.__version__,
@@ -77,6 +108,7 @@ class OnnxRuntimeSession(Session):
             if self._provider_nodes is None
             else ort_graph.listing(self._provider_nodes),
             "level": self._level,
+            "accelerated": None if manifest is None else f"{manifest.chosen}: {manifest.reason}",
             "threads": self._threads,
             "precision": ort_graph.summary(ort_graph.precisions(graph)),
             "precision_from": source,
@@ -104,6 +136,8 @@ class OnnxRuntimeSession(Session):
                 return None
 
     def _executed_graph(self, providers: list[str]) -> tuple[onnx.ModelProto, str]:
+        if self._accelerated is not None and self._accelerated.compiled is not None:
+            return load_onnx(self._accelerated.compiled), "compiled file"
         # Other providers compile subgraphs into nodes that cannot be saved.
         if {CPU, CUDA}.issuperset(providers) and self._optimized is not None:
             return self._optimized, "optimized graph"

@@ -10,10 +10,10 @@ import onnx
 from onnx.external_data_helper import load_external_data_for_model, uses_external_data
 from onnx.inliner import inline_local_functions
 
-from edgeacts.errors import DamagedFile, EdgeactsError, NotAvailable, UsageError
+from edgeacts.errors import DamagedFile, EdgeactsError, NotAvailable, UsageError, one_line
 from edgeacts.files import read_bytes
 from edgeacts.runtimes import openvino_precision
-from edgeacts.runtimes.base import Executed, Session, TensorSpec, one_line
+from edgeacts.runtimes.base import Executed, Session, TensorSpec
 from edgeacts.runtimes.onnx_file import MAX_MODEL_BYTES, input_specs, load_onnx, output_specs
 from edgeacts.runtimes.ort_graph import listing
 
@@ -27,8 +27,14 @@ _DTYPES = {
 }  # fmt: skip
 
 
-def open_model(path: Path, *, threads: int, level: str, provider: str, precision: str) -> Session:
+def open_model(
+    path: Path, *, threads: int, level: str, provider: str, precision: str, accelerate: bool
+) -> Session:
     """A session on the device `provider`. Raises NotAvailable, DamagedFile, CheckFailed or EdgeactsError."""
+    if accelerate:
+        raise UsageError(
+            "only onnxruntime runs models accelerated: leave accelerate out, or use runtime onnxruntime"
+        )
     core = _core()
     device = choose_device(provider, core.available_devices)
     suffix = path.suffix.lower()

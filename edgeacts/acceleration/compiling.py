@@ -1,0 +1,199 @@
+"""Model -> the fastest of several ways to run it here, each checked against the model as it is."""
+
+from __future__ import annotations
+
+import functools
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import onnx
+import onnxruntime as ort
+
+from edgeacts import native
+from edgeacts.acceleration.manifest import CandidateRecord, SiteRecord
+from edgeacts.acceleration.markers import Markers, optimize
+from edgeacts.acceleration.rewriting import Placed, rewrite
+from edgeacts.acceleration.samples import largest_error, outputs_of, sample_feeds
+from edgeacts.acceleration.sites import Site, find_sites
+from edgeacts.errors import EdgeactsError, one_line
+
+_WAYS = {"tables": "none", "depthwise": "activated", "depthwise everywhere": "all"}
+_BUDGET, _LEAST_ROUNDS, _MOST_ROUNDS = 0.8, 7, 60  # seconds and rounds of timing
+_GAIN = 0.99  # of the stock time: less gain than this is not worth a compiled file
+# A table's error grows from layer to layer: by the measure of trained networks, up to this times the sum of the bounds.
+_AMPLIFICATION = 8.0
+_NOISE = 5e-5  # what another order of additions does to a deep float32 network
+_LOG_FATAL_ONLY = 4
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """`data` is the chosen model, None for the model as it is; `reason` says why it was chosen."""
+
+    chosen: str
+    reason: str
+    data: bytes | None
+    allowed: float
+    candidates: dict[str, CandidateRecord]
+    sites: tuple[SiteRecord, ...]
+
+
+def compile_model(model: onnx.ModelProto, stock: Any, *, threads: int, where: str) -> Compiled:
+    """The best way to run `model`; `stock` is an open session of it as it is. Nothing that fails here is fatal."""
+    missing = native.missing()
+    if missing is not None:
+        return _as_it_is(missing, ())
+    try:
+        marked, sites = find_sites(model, where)
+    except EdgeactsError as error:
+        return _as_it_is(str(error), ())
+    try:
+        feeds = sample_feeds(stock.get_inputs(), lambda feed: stock.run(None, feed))
+        return _Compilation(marked, sites, stock, feeds, threads).best()
+    except EdgeactsError as error:
+        return _as_it_is(str(error), sites)
+
+
+def _as_it_is(reason: str, sites: Sequence[Site]) -> Compiled:
+    return Compiled("stock", reason, None, 0.0, {}, _records(sites, (), reason))
+
+
+def kernel_options(threads: int) -> Any:
+    """Options for a compiled model: the kernels, and no optimization, which it has behind it."""
+    options = ort.SessionOptions()
+    options.log_severity_level = _LOG_FATAL_ONLY
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    if threads > 1:
+        options.add_session_config_entry("session.force_spinning_stop", "1")
+    options.register_custom_ops_library(str(native.library_path()))
+    return options
+
+
+class _Compilation:
+    def __init__(
+        self,
+        model: onnx.ModelProto,
+        sites: Sequence[Site],
+        stock: Any,
+        feeds: list[dict[str, Any]],
+        threads: int,
+    ) -> None:
+        self.sites, self.stock, self.feeds, self.threads = sites, stock, feeds, threads
+        self.markers = Markers(model, sites)
+        self.markers.place(model)
+        self.optimized = optimize(model, threads=threads)
+        self.allowed = _NOISE + _AMPLIFICATION * sum(site.bound for site in sites if site.table is not None)
+        self.reference = outputs_of(stock, feeds)
+        self.records: dict[str, CandidateRecord] = {}
+        self.built: dict[str, tuple[bytes, list[Placed], Any]] = {}
+
+    def best(self) -> Compiled:
+        for way, depthwise in _WAYS.items():
+            self._build(way, depthwise)
+        times = _medians(
+            {"stock": self.stock, **{w: s for w, (_, _, s) in self.built.items()}}, self.feeds[0]
+        )
+        for way, value in times.items():
+            error = self.records[way].error if way in self.records else None
+            self.records[way] = CandidateRecord(milliseconds=value * 1e3, error=error)
+        fastest = min(times, key=lambda way: times[way])
+        if fastest == "stock" or times[fastest] > _GAIN * times["stock"]:
+            reason = self._why_stock(times)
+            return Compiled(
+                "stock", reason, None, self.allowed, self.records, _records(self.sites, (), reason)
+            )
+        data, placed, _ = self.built[fastest]
+        share = times[fastest] / times["stock"]
+        reason = f"{share:.2f} of the time of the model as it is"
+        return Compiled(fastest, reason, data, self.allowed, self.records, _records(self.sites, placed, ""))
+
+    def _why_stock(self, times: Mapping[str, float]) -> str:
+        tried = [f"{way} {times[way] / times['stock']:.2f}" for way in times if way != "stock"]
+        if tried:
+            return f"nothing is faster here than the model as it is (of its time: {', '.join(tried)})"
+        refused = [f"{way}: {record.why}" for way, record in self.records.items() if record.why]
+        return "; ".join(refused) or "it has no activation and no convolution that a kernel could take"
+
+    def _build(self, way: str, depthwise: str) -> None:
+        try:
+            model, placed = rewrite(self.optimized, self.markers, depthwise=depthwise)
+            if not any(node.domain == "edgeacts.kernels" for node in model.graph.node):
+                return
+            data = model.SerializeToString(deterministic=True)
+            if any(data == other for other, _, _ in self.built.values()):
+                return
+            session = ort.InferenceSession(
+                data, kernel_options(self.threads), providers=["CPUExecutionProvider"]
+            )
+            difference = largest_error(self.reference, outputs_of(session, self.feeds))
+        except Exception as problem:  # ONNX Runtime's classes share nothing but Exception
+            self.records[way] = CandidateRecord(why=one_line(problem))
+            return
+        if not difference <= self.allowed:
+            why = f"its outputs differ by {difference:.1e} of their movement, more than {self.allowed:.1e}"
+            self.records[way] = CandidateRecord(error=min(difference, 1e30), why=why)
+            return
+        self.records[way] = CandidateRecord(error=difference)
+        self.built[way] = (data, placed, session)
+
+
+def _medians(sessions: Mapping[str, Any], feed: dict[str, Any]) -> dict[str, float]:
+    """Median seconds of each, run in turn."""
+    calls: dict[str, Callable[[], object]] = {
+        name: functools.partial(session.run, None, feed) for name, session in sessions.items()
+    }
+    for call in calls.values():
+        call()
+        call()
+    times: dict[str, list[float]] = {name: [] for name in calls}
+    end = time.perf_counter() + _BUDGET
+    for done in range(_MOST_ROUNDS):
+        if done >= _LEAST_ROUNDS and time.perf_counter() > end:
+            break
+        for name, call in calls.items():
+            start = time.perf_counter()
+            call()
+            times[name].append(time.perf_counter() - start)
+    return {name: statistics.median(values) for name, values in times.items()}
+
+
+def _records(sites: Sequence[Site], placed: Sequence[Placed], reason: str) -> tuple[SiteRecord, ...]:
+    where = {p.site: p for p in placed}
+    result = []
+    for site in sites:
+        place = where.get(site.name)
+        if site.slope is not None and not place and not reason:
+            why = "LeakyRelu: the runtime fuses it into what stands before it"
+        else:
+            why = site.why or reason or "the runtime's optimizer moved it out of reach"
+        result.append(
+            SiteRecord(
+                name=site.name,
+                operator=site.operator,
+                form=site.form,
+                bound=site.bound,
+                kernel=place.kernel if place else "",
+                layout=place.layout if place else "",
+                why="" if place else why,
+            )
+        )
+    return tuple(result)
+
+
+def load_whole(path: Path) -> onnx.ModelProto:
+    """The model with its external weights. Raises EdgeactsError for what cannot be read or is too large."""
+    try:
+        model = onnx.load(path)
+    except Exception as error:  # protobuf's and onnx's errors share nothing but Exception
+        raise EdgeactsError(f"{path} cannot be read: {one_line(error)}") from error
+    if model.ByteSize() > 2**31 - 1:
+        raise EdgeactsError(
+            f"{path} is larger than 2 GiB with its weights, which a compiled file cannot hold"
+        )
+    return model

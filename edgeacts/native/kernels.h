@@ -1,0 +1,60 @@
+// What an instruction set offers. One translation unit each; dispatch.cc chooses one when the library is loaded.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+
+#include "table.h"
+
+namespace edgeacts {
+
+// An activation at one end of a depthwise convolution: nothing, a table, a clip to [low, high], or LeakyReLU with slope `low`.
+struct Activation {
+  enum class Kind : int { None = 0, Table = 1, Clip = 2, Leaky = 3 } kind = Kind::None;
+  const Table* table = nullptr;
+  float low = 0.f, high = 0.f;
+};
+
+// A depthwise convolution on tensors [N][C/block][H][W][block], weights [C/block][kernel_h][kernel_w][block].
+struct Depthwise {
+  int64_t block;  // 16 or 8, as ONNX Runtime's convolutions have it on this CPU
+  int64_t batch, blocks, height, width, out_height, out_width;
+  int64_t kernel_h, kernel_w, stride_h, stride_w, pad_top, pad_left;
+  const float *input, *weights, *bias, *sum;  // bias and sum (added before the activation, may be the output) may be null
+  float* output;
+  Activation before, after;
+};
+
+struct Kernels {
+  const char* name;
+  // y = f(x); x and y may be the same.
+  void (*map)(const Table&, const float* x, float* y, size_t n);
+  // y = factor * f(x), for backward passes.
+  void (*map_times)(const Table&, const float* x, const float* factor, float* y, size_t n);
+  // Output rows [first, last) of block `index` of batch · blocks; `scratch` holds depthwise_scratch() numbers.
+  // Kernels 3x3 and 5x5, stride 1 and 2 alike in both directions.
+  void (*depthwise)(const Depthwise&, int64_t index, int64_t first, int64_t last, float* scratch);
+};
+
+// Pixels of an input row with its zeros on both sides.
+inline int64_t padded_width(const Depthwise& job) {
+  const int64_t left = job.width + job.pad_left;
+  const int64_t needed = (job.out_width - 1) * job.stride_w + job.kernel_w;
+  return left > needed ? left : needed;
+}
+
+// Numbers: the kernel's rows and one of zeros.
+inline size_t depthwise_scratch(const Depthwise& job) {
+  return static_cast<size_t>((job.kernel_h + 1) * padded_width(job) * job.block);
+}
+
+extern const Kernels kPlain;
+#if defined(__x86_64__) || defined(_M_X64)
+extern const Kernels kAvx2;
+extern const Kernels kAvx512;
+#elif defined(__aarch64__)
+extern const Kernels kNeon;
+#endif
+
+const Kernels& kernels();  // the best one this CPU has, or what EDGEACTS_ISA names if the CPU has it
+
+}  // namespace edgeacts

@@ -1,0 +1,106 @@
+// AVX-512F: the wide grid, a coefficient of 32 by one permutation.
+#include <cstddef>
+#include <cstdint>
+#include <cstring>
+
+#include "kernels.h"
+#if defined(__x86_64__) || defined(_M_X64)
+#if defined(__clang__)
+#pragma clang attribute push(__attribute__((target("avx512f"))), apply_to = function)
+#elif defined(__GNUC__)
+#pragma GCC push_options
+#pragma GCC target("avx512f")
+#endif
+#include <immintrin.h>
+
+namespace edgeacts {
+namespace {
+
+using V = __m512;
+constexpr int W = 16, UNROLL = 4, PIXELS = 4;
+constexpr bool ANY_DEGREE = false;
+
+inline V load(const float* p) { return _mm512_loadu_ps(p); }
+inline void store(float* p, V v) { _mm512_storeu_ps(p, v); }
+inline __mmask16 part(size_t n) { return static_cast<__mmask16>((1u << n) - 1u); }
+inline V load_part(const float* p, size_t n) { return _mm512_maskz_loadu_ps(part(n), p); }
+inline void store_part(float* p, V v, size_t n) { _mm512_mask_storeu_ps(p, part(n), v); }
+inline V set1(float v) { return _mm512_set1_ps(v); }
+inline V fma(V a, V b, V c) { return _mm512_fmadd_ps(a, b, c); }
+inline V add(V a, V b) { return _mm512_add_ps(a, b); }
+inline V mul(V a, V b) { return _mm512_mul_ps(a, b); }
+// The second operand is what comes out when either is NaN.
+inline V min(V bound, V v) { return _mm512_min_ps(bound, v); }
+inline V max(V bound, V v) { return _mm512_max_ps(bound, v); }
+
+inline Tail left_tail(const Table& t) { return t.left; }
+
+template <Tail LEFT, Tail RIGHT, int DEGREE>
+struct Evaluator {
+  V lo, last, knee, last_knee, inverse, step, magic, left_slope, left_offset, right_slope, right_offset;
+  V low[DEGREE + 1], high[DEGREE + 1];
+
+  explicit Evaluator(const Table& t)
+      : lo(set1(t.wide.lo)), last(set1(t.wide.last)), knee(set1(t.wide.knee)), last_knee(set1(t.wide.last_knee)),
+        inverse(set1(t.wide.inverse)), step(set1(t.wide.step)), magic(set1(12582912.f)), left_slope(set1(t.left_slope)),
+        left_offset(set1(t.left_offset)), right_slope(set1(t.right_slope)), right_offset(set1(t.right_offset)) {
+    for (int d = 0; d <= DEGREE; d++) {
+      low[d] = load(t.wide_coefficients[d]);
+      high[d] = load(t.wide_coefficients[d] + 16);
+    }
+  }
+
+  template <int N>
+  void run(const V* x, V* y) const {
+    V t[N], over[N];
+    __m512i index[N];
+    for (int k = 0; k < N; k++) {
+      V inside = LEFT == Tail::Clamp ? max(lo, x[k]) : x[k];
+      if constexpr (RIGHT == Tail::Same) {
+        // What x has over the last segment is added in the end: cheaper than choosing between two results.
+        const V most = min(last, inside);
+        over[k] = _mm512_sub_ps(inside, most);
+        inside = most;
+      }
+      // Adding 3·2^22 rounded down leaves the segment's number in the low bits; of these the permutation takes five.
+      const V at = min(last_knee, max(knee, inside));
+      const V number = _mm512_fmadd_round_ps(at, inverse, magic, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC);
+      index[k] = _mm512_castps_si512(number);
+      t[k] = _mm512_fnmadd_ps(_mm512_sub_ps(number, magic), step, inside);
+    }
+    for (int k = 0; k < N; k++) y[k] = coefficient(DEGREE, index[k]);
+    for (int d = DEGREE - 1; d >= 1; d--)
+      for (int k = 0; k < N; k++) y[k] = fma(y[k], t[k], coefficient(d, index[k]));
+    for (int k = 0; k < N; k++) {
+      V constant = coefficient(0, index[k]);
+      if constexpr (RIGHT == Tail::Same) constant = add(constant, over[k]);
+      y[k] = fma(y[k], t[k], constant);
+    }
+    for (int k = 0; k < N; k++) {
+      if constexpr (LEFT != Tail::Clamp) {
+        const __mmask16 below = _mm512_cmp_ps_mask(x[k], lo, _CMP_LT_OQ);
+        y[k] = _mm512_mask_mov_ps(y[k], below, LEFT == Tail::Line ? fma(left_slope, x[k], left_offset) : left_offset);
+      }
+      if constexpr (RIGHT != Tail::Same) {
+        const __mmask16 above = _mm512_cmp_ps_mask(x[k], last, _CMP_GT_OQ);
+        y[k] = _mm512_mask_mov_ps(y[k], above, RIGHT == Tail::Line ? fma(right_slope, x[k], right_offset) : right_offset);
+      }
+    }
+  }
+
+  V coefficient(int d, __m512i index) const { return _mm512_permutex2var_ps(low[d], index, high[d]); }
+};
+
+#include "drivers.inc"
+
+}  // namespace
+
+const Kernels kAvx512 = {"avx512", map, map_times, depthwise};
+
+}  // namespace edgeacts
+#if defined(__clang__)
+#pragma clang attribute pop
+#elif defined(__GNUC__)
+#pragma GCC pop_options
+#endif
+#endif

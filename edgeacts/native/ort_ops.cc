@@ -1,0 +1,320 @@
+// The custom operators of the domain edgeacts.kernels:
+//   Table(X) -> Y, attribute `table`: any activation, any shape. TableInPlace is the same with Y in X's memory, for an X that
+//     has no other consumer.
+//   Depthwise(X, W, B, S?) -> Y: a depthwise convolution in the blocked layout with an activation on what it reads and on what
+//     it writes; S is added before the latter. Attributes: kernel_shape, strides, pads, block, before, after (kinds),
+//     before_table, after_table, before_clip, after_clip, before_slope, after_slope.
+#include <algorithm>
+#include <memory>
+#include <new>
+#include <string>
+#include <vector>
+
+#include "kernels.h"
+#include "ort_abi.h"
+
+namespace edgeacts {
+namespace {
+
+const Ort* g_ort = nullptr;
+
+#define EDGEACTS_TRY(call)               \
+  do {                                   \
+    if (OrtStatus* status = (call)) return status; \
+  } while (0)
+
+OrtStatus* refuse(const char* why) { return g_ort->CreateStatus(kOrtInvalidArgument, why); }
+
+struct Shape {
+  std::vector<int64_t> dims;
+  size_t count = 0;
+};
+
+OrtStatus* input(const OrtKernelContext* context, size_t index, const float** data, Shape* shape) {
+  const OrtValue* value = nullptr;
+  EDGEACTS_TRY(g_ort->KernelContext_GetInput(context, index, &value));
+  *data = nullptr;
+  if (value == nullptr) return nullptr;  // an optional one that is not given
+  void* memory = nullptr;
+  EDGEACTS_TRY(g_ort->GetTensorMutableData(const_cast<OrtValue*>(value), &memory));
+  *data = static_cast<const float*>(memory);
+  if (shape == nullptr) return nullptr;
+  OrtTensorTypeAndShapeInfo* info = nullptr;
+  EDGEACTS_TRY(g_ort->GetTensorTypeAndShape(value, &info));
+  size_t rank = 0;
+  OrtStatus* status = g_ort->GetDimensionsCount(info, &rank);
+  if (status == nullptr) {
+    shape->dims.resize(rank);
+    status = g_ort->GetDimensions(info, shape->dims.data(), rank);
+  }
+  if (status == nullptr) status = g_ort->GetTensorShapeElementCount(info, &shape->count);
+  g_ort->ReleaseTensorTypeAndShapeInfo(info);
+  return status;
+}
+
+OrtStatus* output(OrtKernelContext* context, const std::vector<int64_t>& dims, float** data) {
+  OrtValue* value = nullptr;
+  EDGEACTS_TRY(g_ort->KernelContext_GetOutput(context, 0, dims.data(), dims.size(), &value));
+  void* memory = nullptr;
+  EDGEACTS_TRY(g_ort->GetTensorMutableData(value, &memory));
+  *data = static_cast<float*>(memory);
+  return nullptr;
+}
+
+OrtStatus* floats(const OrtKernelInfo* info, const char* name, std::vector<float>* out) {
+  size_t size = 0;
+  if (OrtStatus* status = g_ort->KernelInfoGetAttributeArray_float(info, name, nullptr, &size)) {
+    g_ort->ReleaseStatus(status);  // asking for the size is answered so by some versions
+    if (size == 0) return refuse((std::string("attribute ") + name + " is missing").c_str());
+  }
+  out->resize(size);
+  return g_ort->KernelInfoGetAttributeArray_float(info, name, out->data(), &size);
+}
+
+OrtStatus* integers(const OrtKernelInfo* info, const char* name, int64_t* out, size_t count) {
+  size_t size = count;
+  EDGEACTS_TRY(g_ort->KernelInfoGetAttributeArray_int64(info, name, out, &size));
+  return size == count ? nullptr : refuse((std::string("attribute ") + name + " has a wrong length").c_str());
+}
+
+OrtStatus* table(const OrtKernelInfo* info, const char* name, std::unique_ptr<Table>* out) {
+  std::vector<float> numbers;
+  EDGEACTS_TRY(floats(info, name, &numbers));
+  out->reset(new Table);
+  return read_table(numbers.data(), numbers.size(), out->get())
+             ? nullptr
+             : refuse((std::string("attribute ") + name + " is no table of this version of edgeacts").c_str());
+}
+
+// ---- Table
+
+constexpr size_t kChunk = 16384;  // numbers: 64 KiB, a part of the L2 cache
+
+struct MapJob {
+  const Table* table;
+  const float* x;
+  float* y;
+  size_t count;
+};
+
+void map_chunk(void* data, size_t index) {
+  const MapJob& job = *static_cast<MapJob*>(data);
+  const size_t start = index * kChunk;
+  kernels().map(*job.table, job.x + start, job.y + start, std::min(kChunk, job.count - start));
+}
+
+OrtStatus* create_map(const OrtCustomOp*, const void*, const OrtKernelInfo* info, void** kernel) {
+  std::unique_ptr<Table> found;
+  EDGEACTS_TRY(table(info, "table", &found));
+  *kernel = found.release();
+  return nullptr;
+}
+
+OrtStatus* compute_map(void* kernel, OrtKernelContext* context) {
+  MapJob job{static_cast<Table*>(kernel), nullptr, nullptr, 0};
+  Shape shape;
+  EDGEACTS_TRY(input(context, 0, &job.x, &shape));
+  EDGEACTS_TRY(output(context, shape.dims, &job.y));
+  job.count = shape.count;
+  const size_t chunks = (job.count + kChunk - 1) / kChunk;
+  if (chunks > 1) return g_ort->KernelContext_ParallelFor(context, map_chunk, chunks, 0, &job);
+  if (chunks == 1) map_chunk(&job, 0);
+  return nullptr;
+}
+
+// ---- Depthwise
+
+struct DepthwiseKernel {
+  int64_t kernel[2], strides[2], pads[4], block;
+  Activation before, after;
+  std::unique_ptr<Table> before_table, after_table;
+};
+
+OrtStatus* activation(const OrtKernelInfo* info, const std::string& which, Activation* out, std::unique_ptr<Table>* owner) {
+  int64_t kind = 0;
+  EDGEACTS_TRY(g_ort->KernelInfoGetAttribute_int64(info, which.c_str(), &kind));
+  if (kind < 0 || kind > 3) return refuse("unknown kind of activation");
+  out->kind = static_cast<Activation::Kind>(kind);
+  if (out->kind == Activation::Kind::Table) {
+    EDGEACTS_TRY(table(info, (which + "_table").c_str(), owner));
+    out->table = owner->get();
+  } else if (out->kind == Activation::Kind::Clip) {
+    std::vector<float> range;
+    EDGEACTS_TRY(floats(info, (which + "_clip").c_str(), &range));
+    if (range.size() != 2) return refuse("a clip has two bounds");
+    out->low = range[0];
+    out->high = range[1];
+  } else if (out->kind == Activation::Kind::Leaky) {
+    EDGEACTS_TRY(g_ort->KernelInfoGetAttribute_float(info, (which + "_slope").c_str(), &out->low));
+  }
+  return nullptr;
+}
+
+OrtStatus* create_depthwise(const OrtCustomOp*, const void*, const OrtKernelInfo* info, void** kernel) {
+  auto made = std::make_unique<DepthwiseKernel>();
+  EDGEACTS_TRY(integers(info, "kernel_shape", made->kernel, 2));
+  EDGEACTS_TRY(integers(info, "strides", made->strides, 2));
+  EDGEACTS_TRY(integers(info, "pads", made->pads, 4));
+  EDGEACTS_TRY(g_ort->KernelInfoGetAttribute_int64(info, "block", &made->block));
+  EDGEACTS_TRY(activation(info, "before", &made->before, &made->before_table));
+  EDGEACTS_TRY(activation(info, "after", &made->after, &made->after_table));
+  const int64_t size = made->kernel[0], stride = made->strides[0];
+  const bool supported = size == made->kernel[1] && (size == 3 || size == 5) && stride == made->strides[1] &&
+                         (stride == 1 || stride == 2) && (made->block == 8 || made->block == 16) &&
+                         *std::min_element(made->pads, made->pads + 4) >= 0 && *std::max_element(made->pads, made->pads + 4) < 64;
+  if (!supported) return refuse("Depthwise: kernel 3x3 or 5x5, stride 1 or 2, block 8 or 16");
+  *kernel = made.release();
+  return nullptr;
+}
+
+struct DepthwiseJob {
+  Depthwise work;
+  int64_t pieces, rows;  // pieces of an image's block, output rows of a piece
+};
+
+void depthwise_piece(void* data, size_t index) {
+  const DepthwiseJob& job = *static_cast<DepthwiseJob*>(data);
+  const int64_t image = static_cast<int64_t>(index) / job.pieces, piece = static_cast<int64_t>(index) % job.pieces;
+  const int64_t first = piece * job.rows, last = std::min(job.work.out_height, first + job.rows);
+  static thread_local std::vector<float> memory;
+  const size_t needed = depthwise_scratch(job.work) + 16;
+  if (memory.size() < needed) memory.resize(needed);
+  float* aligned = reinterpret_cast<float*>((reinterpret_cast<uintptr_t>(memory.data()) + 63) & ~uintptr_t{63});
+  kernels().depthwise(job.work, image, first, last, aligned);
+}
+
+int64_t out_size(int64_t size, int64_t before, int64_t after, int64_t kernel, int64_t stride) {
+  return (size + before + after - kernel) / stride + 1;
+}
+
+OrtStatus* compute_depthwise(void* kernel, OrtKernelContext* context) {
+  const DepthwiseKernel& k = *static_cast<DepthwiseKernel*>(kernel);
+  DepthwiseJob job{};
+  Depthwise& w = job.work;
+  Shape x, weights, sum;
+  EDGEACTS_TRY(input(context, 0, &w.input, &x));
+  EDGEACTS_TRY(input(context, 1, &w.weights, &weights));
+  EDGEACTS_TRY(input(context, 2, &w.bias, nullptr));
+  size_t inputs = 0;
+  EDGEACTS_TRY(g_ort->KernelContext_GetInputCount(context, &inputs));
+  if (inputs > 3) EDGEACTS_TRY(input(context, 3, &w.sum, &sum));
+  const size_t filter = static_cast<size_t>(k.kernel[0] * k.kernel[1]);
+  if (x.dims.size() != 4 || x.dims[1] % k.block != 0 || weights.count != static_cast<size_t>(x.dims[1]) * filter)
+    return refuse("Depthwise: the input does not fit the weights");
+  w.block = k.block;
+  w.batch = x.dims[0];
+  w.blocks = x.dims[1] / k.block;
+  w.height = x.dims[2];
+  w.width = x.dims[3];
+  w.kernel_h = k.kernel[0];
+  w.kernel_w = k.kernel[1];
+  w.stride_h = k.strides[0];
+  w.stride_w = k.strides[1];
+  w.pad_top = k.pads[0];
+  w.pad_left = k.pads[1];
+  w.out_height = out_size(w.height, k.pads[0], k.pads[2], w.kernel_h, w.stride_h);
+  w.out_width = out_size(w.width, k.pads[1], k.pads[3], w.kernel_w, w.stride_w);
+  if (w.height + k.pads[0] + k.pads[2] < w.kernel_h || w.width + k.pads[1] + k.pads[3] < w.kernel_w)
+    return refuse("Depthwise: the image is smaller than the kernel");
+  w.before = k.before;
+  w.after = k.after;
+  const std::vector<int64_t> dims{w.batch, x.dims[1], w.out_height, w.out_width};
+  if (w.sum != nullptr && sum.dims != dims) return refuse("Depthwise: the summand has another shape");
+  EDGEACTS_TRY(output(context, dims, &w.output));
+  const int64_t images = w.batch * w.blocks;
+  if (images == 0) return nullptr;
+  // Few blocks of large images: pieces of rows, so that every thread finds work. Neighbours activate the rows between them twice.
+  job.pieces = images >= 8 ? 1 : std::max<int64_t>(1, std::min<int64_t>(w.out_height / 16, 8 / images));
+  job.rows = (w.out_height + job.pieces - 1) / job.pieces;
+  return g_ort->KernelContext_ParallelFor(context, depthwise_piece, static_cast<size_t>(images * job.pieces), 0, &job);
+}
+
+// ---- registration
+
+int yes(const OrtCustomOp*) { return 1; }
+int version_one(const OrtCustomOp*) { return 1; }
+int any_version(const OrtCustomOp*) { return 0x7fffffff; }
+int float_type(const OrtCustomOp*, size_t) { return kOrtFloat; }
+size_t one(const OrtCustomOp*) { return 1; }
+size_t four(const OrtCustomOp*) { return 4; }
+int required(const OrtCustomOp*, size_t) { return kOrtRequired; }
+int three_required(const OrtCustomOp*, size_t index) { return index < 3 ? kOrtRequired : kOrtOptional; }
+int memory_type(const OrtCustomOp*, size_t) { return kOrtMemoryDefault; }
+const char* provider(const OrtCustomOp*) { return "CPUExecutionProvider"; }
+size_t first_to_first(int** in, int** out) {
+  static int index = 0;
+  *in = *out = &index;
+  return 1;
+}
+void keep(int*, int*) {}
+
+OrtCustomOp common() {
+  OrtCustomOp op{};
+  op.version = kOrtVersion;
+  op.GetExecutionProviderType = provider;
+  op.GetInputType = op.GetOutputType = float_type;
+  op.GetInputTypeCount = op.GetOutputTypeCount = one;
+  op.GetInputCharacteristic = op.GetOutputCharacteristic = required;
+  op.GetInputMemoryType = memory_type;
+  op.GetVariadicInputMinArity = op.GetVariadicInputHomogeneity = yes;
+  op.GetVariadicOutputMinArity = op.GetVariadicOutputHomogeneity = yes;
+  op.GetStartVersion = version_one;
+  op.GetEndVersion = any_version;
+  return op;
+}
+
+OrtCustomOp map_op() {
+  OrtCustomOp op = common();
+  op.GetName = [](const OrtCustomOp*) { return "Table"; };
+  op.CreateKernelV2 = create_map;
+  op.KernelComputeV2 = compute_map;
+  op.KernelDestroy = [](void* kernel) { delete static_cast<Table*>(kernel); };
+  op.GetMayInplace = first_to_first;
+  op.ReleaseMayInplace = keep;
+  return op;
+}
+
+OrtCustomOp in_place_op() {
+  OrtCustomOp op = map_op();
+  op.GetName = [](const OrtCustomOp*) { return "TableInPlace"; };
+  op.GetAliasMap = first_to_first;
+  op.ReleaseAliasMap = keep;
+  return op;
+}
+
+OrtCustomOp depthwise_op() {
+  OrtCustomOp op = common();
+  op.GetName = [](const OrtCustomOp*) { return "Depthwise"; };
+  op.GetInputTypeCount = four;
+  op.GetInputCharacteristic = three_required;
+  op.CreateKernelV2 = create_depthwise;
+  op.KernelComputeV2 = compute_depthwise;
+  op.KernelDestroy = [](void* kernel) { delete static_cast<DepthwiseKernel*>(kernel); };
+  return op;
+}
+
+}  // namespace
+}  // namespace edgeacts
+
+#if defined(_WIN32)
+#define EDGEACTS_EXPORT extern "C" __declspec(dllexport)
+#else
+#define EDGEACTS_EXPORT extern "C" __attribute__((visibility("default")))
+#endif
+
+EDGEACTS_EXPORT OrtStatus* RegisterCustomOps(OrtSessionOptions* options, const OrtApiBase* base) {
+  using namespace edgeacts;
+  const void* api = base->GetApi(kOrtVersion);
+  if (api == nullptr) {  // every version has the first function
+    const void* oldest = base->GetApi(1);
+    const auto create = OrtFunction<0, OrtStatus* (*)(int, const char*)>::get(oldest);
+    return create(kOrtNotImplemented, "edgeacts' kernels need ONNX Runtime 1.20 or newer");
+  }
+  static const Ort ort(api);
+  static const OrtCustomOp ops[] = {map_op(), in_place_op(), depthwise_op()};
+  g_ort = &ort;
+  OrtCustomOpDomain* domain = nullptr;
+  EDGEACTS_TRY(ort.CreateCustomOpDomain("edgeacts.kernels", &domain));
+  for (const OrtCustomOp& op : ops) EDGEACTS_TRY(ort.CustomOpDomain_Add(domain, &op));
+  return ort.AddCustomOpDomain(options, domain);
+}

@@ -1,0 +1,46 @@
+#include "table.h"
+
+#include <cmath>
+#include <cstring>
+
+namespace edgeacts {
+namespace {
+
+const float* read_grid(const float* from, Grid* grid) {
+  *grid = Grid{from[0], from[1], from[2], from[3], from[4], from[5], from[6], static_cast<int>(from[7])};
+  return from + kGridHeader;
+}
+
+bool is_tail(float number) { return number == 0.f || number == 1.f || number == 2.f || number == 3.f; }
+
+bool is_grid(const Grid& grid, int segments) {
+  // The kernels add 3·2^22 to x/step to find a segment: that holds while segments are numbered below 2^21.
+  const float farthest = std::fmax(std::fabs(grid.knee), std::fabs(grid.last_knee)) * grid.inverse;
+  return grid.step > 0.f && grid.inverse > 0.f && grid.lo < grid.last && grid.last < grid.hi && grid.knee < grid.last_knee &&
+         farthest < 2097152.f && (grid.last_knee - grid.knee) * grid.inverse < segments + 0.5f;
+}
+
+}  // namespace
+
+bool read_table(const float* numbers, size_t count, Table* table) {
+  if (count != kTableNumbers || numbers[0] != kFormat) return false;
+  for (size_t i = 0; i < count; i++)
+    if (!std::isfinite(numbers[i])) return false;
+  if (!is_tail(numbers[5]) || !is_tail(numbers[6])) return false;
+  table->left_slope = numbers[1];
+  table->left_offset = numbers[2];
+  table->right_slope = numbers[3];
+  table->right_offset = numbers[4];
+  table->left = static_cast<Tail>(static_cast<int>(numbers[5]));
+  table->right = static_cast<Tail>(static_cast<int>(numbers[6]));
+  table->narrow_left = table->left == Tail::Clamp ? Tail::Flat : table->left;
+  const float* next = read_grid(numbers + kHeader, &table->wide);
+  std::memcpy(table->wide_coefficients, next, sizeof table->wide_coefficients);
+  next = read_grid(next + kWide * (kWideDegree + 1), &table->narrow);
+  std::memcpy(table->narrow_coefficients, next, sizeof table->narrow_coefficients);
+  const int wide = table->wide.degree, narrow = table->narrow.degree;
+  if ((wide != 2 && wide != 4 && wide != kWideDegree) || narrow < 1 || narrow > kNarrowDegree) return false;
+  return table->right != Tail::Clamp && table->left != Tail::Same && is_grid(table->wide, kWide) && is_grid(table->narrow, kNarrow);
+}
+
+}  // namespace edgeacts

@@ -1,0 +1,38 @@
+// The piecewise polynomial that every kernel evaluates. Its numbers come from edgeacts/piecewise.py, which also says what they mean.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+
+namespace edgeacts {
+
+constexpr int kFormat = 1;        // first number of the numbers that describe a table
+constexpr int kWide = 32;         // segments of the wide grid: polynomials in the distance from a segment's left border
+constexpr int kWideDegree = 5;   // at most; 2 and 4 are there too
+constexpr int kNarrow = 8;        // segments of the narrow grid: polynomials in the distance from a segment's centre
+constexpr int kNarrowDegree = 15;  // at most
+constexpr int kHeader = 8;
+constexpr int kGridHeader = 8;
+constexpr size_t kTableNumbers = kHeader + kGridHeader + kWide * (kWideDegree + 1) + kGridHeader + kNarrow * (kNarrowDegree + 1);
+
+// What is beyond an end: Clamp (left only), the first segment gives the constant by itself; Flat, a constant; Line; Same, x itself.
+enum class Tail : int { Clamp = 0, Flat = 1, Line = 2, Same = 3 };
+
+struct Grid {
+  float lo, last, hi;       // the polynomials hold on [lo, last], the asymptotes beyond; hi follows last
+  float knee, last_knee;    // the segment is found from x taken into [knee, last_knee]: the first and the last one reach further
+  float step, inverse;
+  int degree;
+};
+
+struct alignas(64) Table {
+  float wide_coefficients[kWideDegree + 1][kWide];
+  float narrow_coefficients[kNarrowDegree + 1][kNarrow];
+  Grid wide, narrow;
+  float left_slope, left_offset, right_slope, right_offset;
+  Tail left, right, narrow_left;
+};
+
+// False when the numbers are not a table.
+bool read_table(const float* numbers, size_t count, Table* table);
+
+}  // namespace edgeacts
