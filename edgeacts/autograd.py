@@ -13,6 +13,7 @@ from edgeacts.cpu_reading import CpuOps
 from edgeacts.definition import Activation
 from edgeacts.plan import Plan, plan
 from edgeacts.torch_reading import DoubleOps, TorchOps
+from edgeacts.training_kernel import is_dense, kernel_reading
 
 _HALVES = (torch.float16, torch.bfloat16)
 
@@ -20,20 +21,21 @@ _HALVES = (torch.float16, torch.bfloat16)
 class Evaluation:
     """f or one of its derivatives, to be called with x and the trainable parameters. One object each: see `evaluation`."""
 
-    def __init__(self, activation: Activation, by: tuple[str, ...]) -> None:
+    def __init__(self, activation: Activation, by: tuple[str, ...], *, kernel: bool = False) -> None:
         self.activation = activation
         self.by = by
+        self.kernel = kernel_reading(activation, by) if kernel else None
         self.names = tuple(p.name for p in activation.parameters)
         self.plan: Plan = plan(activation, by)
         self._derivatives: dict[str, Evaluation] = {}
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return evaluation, (self.activation, self.by)
+        return evaluation, (self.activation, self.by, self.kernel is not None)
 
     def derivative(self, name: str) -> Evaluation:
         """∂/∂name of this."""
         if name not in self._derivatives:
-            self._derivatives[name] = evaluation(self.activation, (*self.by, name))
+            self._derivatives[name] = evaluation(self.activation, (*self.by, name), self.kernel is not None)
         return self._derivatives[name]
 
     def prepare(self) -> Evaluation:
@@ -50,6 +52,10 @@ class Evaluation:
         ops: type[TorchOps] = TorchOps,
     ) -> Tensor:
         """factor·f(x) in x's own dtype; half types are computed in float32 and not rounded back."""
+        if self.kernel is not None and ops is TorchOps:
+            result = self.kernel.run(x, list(parameters), factor)
+            if result is not None:
+                return result
         if ops is TorchOps and _in_blocks(x, parameters, factor):
             return self._blocks(x, parameters, factor)
         wide = x.float() if x.dtype in _HALVES else x
@@ -82,15 +88,11 @@ def _in_blocks(x: Tensor, parameters: Sequence[Tensor], factor: Tensor | None) -
     """Large, dense CPU tensors with scalar parameters, outside torch.compile and transforms."""
     if torch.compiler.is_compiling() or x.numel() <= BLOCK or x.device.type != "cpu" or type(x) is not Tensor:
         return False
-    if any(p.numel() != 1 for p in parameters) or not _is_dense(x):
+    if any(p.numel() != 1 for p in parameters) or not is_dense(x):
         return False
     return factor is None or (
         type(factor) is Tensor and factor.shape == x.shape and factor.stride() == x.stride()
     )
-
-
-def _is_dense(x: Tensor) -> bool:
-    return x.is_contiguous() or (x.dim() == 4 and x.is_contiguous(memory_format=torch.channels_last))
 
 
 def _flat(x: Tensor) -> Tensor:
@@ -98,14 +100,14 @@ def _flat(x: Tensor) -> Tensor:
     return x.view(-1) if x.is_contiguous() else x.permute(0, 2, 3, 1).reshape(-1)
 
 
-def evaluation(activation: Activation, by: tuple[str, ...] = ()) -> Evaluation:
-    """The evaluation of ∂f/∂by..., one object per activation and derivative."""
-    return _evaluation(activation, by)
+def evaluation(activation: Activation, by: tuple[str, ...] = (), kernel: bool = False) -> Evaluation:
+    """The evaluation of ∂f/∂by..., one object each. With `kernel`, large float32 CPU tensors are evaluated by table."""
+    return _evaluation(activation, by, kernel)
 
 
 @lru_cache(maxsize=1024)
-def _evaluation(activation: Activation, by: tuple[str, ...]) -> Evaluation:
-    return Evaluation(activation, by)
+def _evaluation(activation: Activation, by: tuple[str, ...], kernel: bool) -> Evaluation:
+    return Evaluation(activation, by, kernel=kernel)
 
 
 class Apply(torch.autograd.Function):
@@ -131,6 +133,8 @@ class Apply(torch.autograd.Function):
         (grad,) = grads
         x, *parameters = ctx.saved_tensors
         needs = ctx.needs_input_grad
+        if needs[0] and needs[2:] == (True,) and (both := _both(grad, ctx.f, x, parameters)) is not None:
+            return both[0], None, both[1]
         grad_x = _product(grad, ctx.f.derivative("x"), x, parameters).to(x.dtype) if needs[0] else None
         grad_p = [
             _product(grad, ctx.f.derivative(name), x, parameters).sum_to_size(p.shape).to(p.dtype)
@@ -146,3 +150,16 @@ def _product(grad: Tensor, f: Evaluation, x: Tensor, parameters: list[Tensor]) -
         higher: Tensor = Apply.apply(x, f, *parameters)  # type: ignore[no-untyped-call]
         return grad * higher
     return f.raw(x, parameters, grad)  # one rounding for half types
+
+
+def _both(grad: Tensor, f: Evaluation, x: Tensor, parameters: list[Tensor]) -> tuple[Tensor, Tensor] | None:
+    """The gradients of x and of the layer's only parameter in one pass, where the kernel can."""
+    if f.kernel is None or len(parameters) != 1 or torch.is_grad_enabled():
+        return None
+    along_x, along_p = f.derivative("x").kernel, f.derivative(f.names[0]).kernel
+    if along_x is None or along_p is None:
+        return None
+    found = along_x.run_with_sum(along_p, x, parameters, grad)
+    return (
+        None if found is None else (found[0], found[1].reshape(parameters[0].shape).to(parameters[0].dtype))
+    )

@@ -49,6 +49,7 @@ class ActivationModule(nn.Module):
             self.register_parameter(name, nn.Parameter(torch.full(shape, self.values[name])))
         fixed = self.activation.fix(**{n: v for n, v in self.values.items() if n not in self.trained})
         self.evaluation = evaluation(fixed).prepare()
+        self.training_evaluation = evaluation(fixed, kernel=True).prepare()
 
     def forward(self, x: Tensor) -> Tensor:
         """f(x)."""
@@ -57,7 +58,10 @@ class ActivationModule(nn.Module):
                 f"{self.activation.name} needs a floating-point input, not {x.dtype}: call .float()"
             )
         parameters = [self._broadcast(getattr(self, name), x) for name in self.trained]
-        result: Tensor = Apply.apply(x, self.evaluation, *parameters)  # type: ignore[no-untyped-call]
+        # While training, tables within 1e-6 (float32, CPU) instead of the formula: several times faster.
+        trains = self.training and x.requires_grad and torch.is_grad_enabled()
+        f = self.training_evaluation if trains else self.evaluation
+        result: Tensor = Apply.apply(x, f, *parameters)  # type: ignore[no-untyped-call]
         return result
 
     def _broadcast(self, parameter: Tensor, x: Tensor) -> Tensor:

@@ -177,6 +177,24 @@ class Table:
         left, right = ((slope, offset / beta) for slope, offset in (self.left, self.right))
         return Table(f"{self.name} (β = {beta:g})", self.formula, bound, left, right, wide, narrow)
 
+    def combined(self, share: float, other: Table, other_share: float) -> Table:
+        """share·f + other_share·g, for two tables on the same segments."""
+
+        def grids(a: Grid, b: Grid) -> Grid:
+            rows = (share * a.coefficients + other_share * b.coefficients).astype(np.float32)
+            return Grid(a.step, a.first, rows, a.centred, a.lo, a.hi)
+
+        def lines(a: tuple[float, float], b: tuple[float, float]) -> tuple[float, float]:
+            slope, offset = (
+                float(np.float32(share * u + other_share * v)) for u, v in zip(a, b, strict=True)
+            )
+            return slope, offset
+
+        bound = abs(share) * self.bound + abs(other_share) * other.bound
+        left, right = lines(self.left, other.left), lines(self.right, other.right)
+        wide, narrow = grids(self.wide, other.wide), grids(self.narrow, other.narrow)
+        return Table(self.name, self.formula, bound, left, right, wide, narrow)
+
     def to_record(self) -> dict[str, Any]:
         """For the metadata of a model: plain values and one base64 text (about 2 KB)."""
         text = base64.b64encode(self.numbers.astype("<f4").tobytes()).decode("ascii")

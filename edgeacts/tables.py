@@ -43,6 +43,7 @@ _NARROW_DEGREES = (7, 9, 11, 13, 15)
 _U = 2.0**-24  # half a unit in the last place of float32, relative
 _FAR = 1e6
 _NOTHING = 1e-13
+_OUT_OF_REACH = f"polynomials of degree {WIDE_DEGREES[-1]} on {WIDE_SEGMENTS} segments do not reach it"
 _POINTS = 256  # of a segment, where the polynomials are compared
 
 Doubles = NDArray[np.float64]
@@ -50,6 +51,17 @@ Doubles = NDArray[np.float64]
 
 class NotTabulated(EdgeactsError):
     """There is no table within the bound; the message says why. The function's own body is used instead."""
+
+
+def compile_mirrored(activation: Activation, order: int, **parameters: float) -> Table:
+    """The table of f^(order)(-x), which may jump at a kink: what the kernels compute is then f^(order), continuous from the left.
+
+    Within a few ULP of a jump it may be the value of either side. Raises NotTabulated.
+    """
+    values = activation.values(parameters)
+    if None in (activation.left, activation.right, activation.saturation):
+        activation, values = activation.fix(**values), {}
+    return _compile(activation, order, tuple(values.items()), mirrored=True)
 
 
 def compile_table(activation: Activation, order: int = 0, **parameters: float) -> Table:
@@ -65,8 +77,10 @@ def compile_table(activation: Activation, order: int = 0, **parameters: float) -
 
 
 @lru_cache(maxsize=512)
-def _compile(activation: Activation, order: int, values: tuple[tuple[str, float], ...]) -> Table:
-    subject = _Subject(activation, order, dict(values))
+def _compile(
+    activation: Activation, order: int, values: tuple[tuple[str, float], ...], *, mirrored: bool = False
+) -> Table:
+    subject = _Subject(activation, order, dict(values), mirrored=mirrored)
     wide, narrow = _best(subject, "wide"), _best(subject, "narrow")
     name = activation.name + "'" * order
     return Table(
@@ -80,11 +94,49 @@ def _compile(activation: Activation, order: int, values: tuple[tuple[str, float]
     )
 
 
-class _Subject:
-    """The function, its lines, and the points where it may bend."""
+def compile_affine(activation: Activation, order: int = 0) -> tuple[Table, Table]:
+    """Tables of f^(order) at 0 and at 1 of its only parameter p, on the same segments, for a formula (1 - p)·u(x) + p·v(x).
 
-    def __init__(self, activation: Activation, order: int, parameters: dict[str, float]) -> None:
-        self.order, self.parameters = order, parameters
+    `at_0.combined(1 - p, at_1, p)` is then the table for any p, as training needs them: p changes at every step. Raises
+    NotTabulated.
+    """
+    return _compile_affine(activation, order)
+
+
+@lru_cache(maxsize=64)
+def _compile_affine(activation: Activation, order: int) -> tuple[Table, Table]:
+    if len(activation.parameters) != 1:
+        raise NotTabulated(f"{activation.name} has not one parameter")
+    parameter = activation.parameters[0]
+    if sympy.simplify(sympy.diff(activation.formula, parameter.symbol, 2)) != 0:
+        raise NotTabulated(f"{activation.name} is not of the first degree in {parameter.name}")
+    model = compile_table(activation, order)
+    ends = []
+    for value in (0.0, 1.0):
+        subject = _Subject(activation, order, {parameter.name: value})
+        wide, narrow = (_refit(subject, grid) for grid in (model.wide, model.narrow))
+        bound = max(_certify(subject, wide), _certify(subject, narrow))
+        ends.append(Table(model.name, subject.formula, bound, subject.left, subject.right, wide, narrow))
+    worst = max(table.bound for table in ends)
+    if worst > DERIVATIVE_BOUND:
+        raise NotTabulated(
+            f"{activation.name}: for {parameter.name} = 0 or 1 its table is off by up to {worst:.1e}"
+        )
+    return ends[0], ends[1]
+
+
+def _refit(subject: _Subject, grid: Grid) -> Grid:
+    place = _Place(grid.step, grid.first, grid.lo, grid.hi)
+    return _fit(subject, place, grid.segments, grid.degree, centred=grid.centred)
+
+
+class _Subject:
+    """The function (`mirrored`: of -x), its lines, and the points where it may bend, or jump when it is mirrored."""
+
+    def __init__(
+        self, activation: Activation, order: int, parameters: dict[str, float], *, mirrored: bool = False
+    ) -> None:
+        self.order, self.parameters, self.mirrored = order, parameters, mirrored
         self.label = activation.name + "'" * order
         self._numbers = {sympy.Symbol(n, real=True): v for n, v in parameters.items()}
         self._plan = plan(activation, ("x",) * order)
@@ -92,8 +144,14 @@ class _Subject:
         self.kinks = _kinks(activation, parameters)
         shown = ", ".join(f"{n} = {v:g}" for n, v in parameters.items())
         self.formula = f"{activation.formula}{'; ' if shown else ''}{shown}"[:2000]
-        self._refuse_jumps()
-        self.scan = _scan_points(self.kinks)
+        if not mirrored:
+            self._refuse_jumps()
+            self.scan = _scan_points(self.kinks)
+        else:  # at a jump the value is a matter of convention
+            (a, b), (c, d) = self.left, self.right
+            self.left, self.right = (-c, d), (-a, b)
+            self.kinks = tuple(sorted(-k for k in self.kinks))
+            self.scan = np.setdiff1d(_scan_points(self.kinks), self.kinks)
         self.values = self(self.scan)
         scale = np.maximum(1.0, np.abs(self.scan))
         self.left_error = np.abs(self.values - _line(self.left, self.scan)) / scale
@@ -102,7 +160,7 @@ class _Subject:
     def __call__(self, x: Doubles) -> Doubles:
         with np.errstate(all="ignore"):
             values = {n: np.float64(v) for n, v in self.parameters.items()}
-            y = self._plan.run(NumpyOps, x, values)
+            y = self._plan.run(NumpyOps, -x if self.mirrored else x, values)
         return np.array(np.broadcast_to(y, x.shape), dtype=np.float64)
 
     def _lines(self, activation: Activation) -> tuple[tuple[float, float], tuple[float, float]]:
@@ -228,7 +286,7 @@ def _best(subject: _Subject, which: str) -> _Candidate:
         if best is not None and best.bound <= allowed:
             return best
     if best is None:
-        raise NotTabulated(f"{subject.label}: {reasons[0]}")
+        raise NotTabulated(f"{subject.label}: {reasons[0] if reasons else _OUT_OF_REACH}")
     raise NotTabulated(
         f"{subject.label}: its best table is off by up to {best.bound:.1e}·max(1, |x|), more than {allowed:.0e}"
     )
@@ -355,7 +413,9 @@ def _fit(subject: _Subject, place: _Place, segments: int, degree: int, *, centre
     columns = _substituted(powers / half ** np.arange(degree + 1)[:, None], origin - (left + half))
     if not centred and subject.left[0] == 0:  # what x clamped to the left end gives is then the tail itself
         t = place.lo - first * step
-        columns[0, 0] += subject.left[1] - np.polynomial.polynomial.polyval(t, columns[:, 0])
+        missing = subject.left[1] - np.polynomial.polynomial.polyval(t, columns[:, 0])
+        if abs(missing) < 1e-5:  # no jump
+            columns[0, 0] += missing
     sizes = np.abs(columns) * (step ** np.arange(degree + 1))[:, None]
     columns[sizes < _NOTHING * sizes.max()] = 0.0  # so that relu(0) is 0 and not 1e-17
     rows = np.roll(columns, first % segments, axis=1).astype(np.float32)
@@ -401,6 +461,8 @@ def _inside(subject: _Subject, grid: Grid, points: int = _POINTS) -> float:
     # A kernel finds the segment from x·(1/step), rounded: near a border it may take the neighbour.
     reach = 4 * _U * (np.abs(numbers * step) + 2 * step)
     share = np.linspace(0.0, 1.0, points + 1)
+    if subject.mirrored:  # not at the jumps themselves
+        reach, share = np.zeros_like(reach), np.clip(share, 1e-6, 1.0 - 1e-6)
     x = np.clip((left - reach)[:, None] + share * (right - left + 2 * reach)[:, None], grid.lo, grid.hi)
     t = x - (numbers * step)[:, None] - (0.5 * step if grid.centred else 0.0)
     columns = grid.coefficients[:, numbers % grid.segments].astype(np.float64)
@@ -434,7 +496,7 @@ def _beyond(subject: _Subject, grid: Grid) -> float:
     worst = 0.0
     for sign, end, line in ((-1.0, grid.lo, subject.left), (1.0, grid.hi, subject.right)):
         far = subject.scan[sign * subject.scan > sign * end + 32.0 * grid.step]
-        x = np.concatenate([[end], end + sign * near, far])
+        x = np.concatenate([[] if subject.mirrored else [end], end + sign * near, far])
         error = np.abs(subject(x) - _line(line, x)) / np.maximum(1.0, np.abs(x))
         rounding = 0.0 if line == (0.0, 0.0) else _U * (abs(line[0]) + abs(line[1]))
         if (
@@ -458,4 +520,4 @@ def stock_book() -> str:
     return json.dumps(book, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
 
 
-__all__ = ["BOUND", "NotTabulated", "compile_table", "stock_book"]
+__all__ = ["BOUND", "NotTabulated", "compile_affine", "compile_table", "stock_book"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -86,15 +86,15 @@ class _Types:
         return types
 
 
-def _by_root() -> dict[tuple[str, str], list[tuple[Pattern, Op]]]:
+def _by_root(patterns: Iterable[Pattern]) -> dict[tuple[str, str], list[tuple[Pattern, Op]]]:
     table: dict[tuple[str, str], list[tuple[Pattern, Op]]] = defaultdict(list)
-    for pattern in PATTERNS:
+    for pattern in patterns:
         for root in roots(pattern.expression):
             table[root.domain, root.kind].append((pattern, root))
     return dict(table)
 
 
-_BY_ROOT = _by_root()
+_BY_ROOT = _by_root(PATTERNS)
 
 
 class _Search:

@@ -79,15 +79,56 @@ def apply(table: Table, x: NDArray[np.float32], threads: int = 1) -> NDArray[np.
 
 
 def apply_at(
-    table: Table, x: int, factor: int | None, y: int, count: int, threads: int, parallel: int | None = None
+    table: Table,
+    x: int,
+    factor: int | None,
+    y: int,
+    count: int,
+    threads: int,
+    parallel: int | None = None,
+    *,
+    mirrored: bool = False,
 ) -> None:
     """y = f(x), or factor·f(x), on `count` float32 numbers at these addresses; x, factor and y may be the same.
 
-    `parallel` is the address of an OpenMP runtime's GOMP_parallel, whose threads are then used. Raises NotAvailable.
+    `parallel` is the address of an OpenMP runtime's GOMP_parallel, whose threads are then used. `mirrored`: the table is that
+    of f(-x). Raises NotAvailable.
     """
+    _apply(table, x, factor, y, count, mirrored, None, None, threads, parallel)
+
+
+def apply_and_sum_at(
+    table: Table,
+    summed: Table,
+    x: int,
+    factor: int,
+    y: int,
+    count: int,
+    threads: int,
+    parallel: int | None = None,
+) -> float:
+    """y = factor·f(x) as `apply_at`, and in the same pass Σ factor·g(x), g being `summed`, which is returned."""
+    total = ctypes.c_double()
+    _apply(table, x, factor, y, count, False, summed, ctypes.addressof(total), threads, parallel)
+    return total.value
+
+
+def _apply(
+    table: Table,
+    x: int,
+    factor: int | None,
+    y: int,
+    count: int,
+    mirrored: bool,
+    summed: Table | None,
+    total: int | None,
+    threads: int,
+    parallel: int | None,
+) -> None:
     numbers = table.numbers
+    other = None if summed is None else summed.numbers.ctypes.data
     status = _library().edgeacts_apply(
-        numbers.ctypes.data, numbers.size, x, factor, y, count, threads, parallel
+        numbers.ctypes.data, numbers.size, x, factor, y, count, mirrored, other, total, threads, parallel
     )
     if status != 0:
         raise NotAvailable(f"edgeacts' kernels do not take this table of {table.name}: {_CURE}")
@@ -112,6 +153,7 @@ def _load(path: Path) -> ctypes.CDLL:
     library.edgeacts_has.argtypes = [ctypes.c_char_p]
     library.edgeacts_apply.restype = ctypes.c_int
     library.edgeacts_apply.argtypes = [
-        _FLOAT, ctypes.c_size_t, _FLOAT, _FLOAT, _FLOAT, ctypes.c_size_t, ctypes.c_int, ctypes.c_void_p,
+        _FLOAT, ctypes.c_size_t, _FLOAT, _FLOAT, _FLOAT, ctypes.c_size_t, ctypes.c_int, _FLOAT, ctypes.c_void_p,
+        ctypes.c_int, ctypes.c_void_p,
     ]  # fmt: skip
     return library

@@ -30,6 +30,8 @@ struct Kernels {
   void (*map)(const Table&, const float* x, float* y, size_t n);
   // y = factor * f(x), for backward passes.
   void (*map_times)(const Table&, const float* x, const float* factor, float* y, size_t n);
+  void (*negate)(const float* x, float* y, size_t n);
+  float (*dot)(const float* a, const float* b, size_t n);  // for a few thousand numbers
   // Output rows [first, last) of block `index` of batch · blocks; `scratch` holds depthwise_scratch() numbers.
   // Kernels 3x3 and 5x5, stride 1 and 2 alike in both directions.
   void (*depthwise)(const Depthwise&, int64_t index, int64_t first, int64_t last, float* scratch);

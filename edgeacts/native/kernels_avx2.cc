@@ -82,7 +82,7 @@ struct Evaluator {
 
 }  // namespace
 
-const Kernels kAvx2 = {"avx2", map, map_times, depthwise};
+const Kernels kAvx2 = {"avx2", map, map_times, negate, dot, depthwise};
 
 }  // namespace edgeacts
 #if defined(__clang__)

@@ -95,7 +95,7 @@ struct Evaluator {
 
 }  // namespace
 
-const Kernels kAvx512 = {"avx512", map, map_times, depthwise};
+const Kernels kAvx512 = {"avx512", map, map_times, negate, dot, depthwise};
 
 }  // namespace edgeacts
 #if defined(__clang__)

@@ -85,7 +85,7 @@ struct Evaluator {
 
 }  // namespace
 
-const Kernels kNeon = {"neon", map, map_times, depthwise};
+const Kernels kNeon = {"neon", map, map_times, negate, dot, depthwise};
 
 }  // namespace edgeacts
 #endif

@@ -57,6 +57,6 @@ struct Evaluator {
 
 }  // namespace
 
-const Kernels kPlain = {"plain", map, map_times, depthwise};
+const Kernels kPlain = {"plain", map, map_times, negate, dot, depthwise};
 
 }  // namespace edgeacts

@@ -20,8 +20,10 @@ from onnx import numpy_helper, parser
 from torch import Tensor, nn
 
 from edgeacts import oracles
+from edgeacts.acceleration import patterns
 from edgeacts.acceleration.patterns import Recognised, recognise
-from edgeacts.acceleration.patterns_stock import PATTERNS
+from edgeacts.acceleration.patterns_matching import Op, X
+from edgeacts.acceleration.patterns_stock import PATTERNS, Pattern
 from edgeacts.activations import catalogue
 from edgeacts.definition import Activation
 
@@ -363,6 +365,28 @@ def test_somebody_elses_operator_of_the_same_name_is_not_ours(operator: str) -> 
     assert_quiet(graph(f"y = my.domain.{operator}(x)", imports=', "my.domain" : 1'))
 
 
+@pytest.mark.parametrize("inner", ["my.domain.Sigmoid(x)", "my.domain.Identity(x)"])
+def test_somebody_elses_gate(inner: str) -> None:
+    assert_quiet(graph(f"s = {inner} y = Mul(x, s)", imports=', "my.domain" : 1'))
+
+
+def test_an_operator_with_one_input_more() -> None:
+    two = f"float[{_SHAPE}] x, float[{_SHAPE}] z"
+    assert_quiet(graph("y = com.microsoft.Gelu(x, z)", imports=MS, inputs=two))
+
+
+def test_an_attribute_that_the_pattern_does_not_know() -> None:
+    assert_quiet(graph("s = Sigmoid(x) y = Mul<broadcast = 1, axis = 0>(x, s)", opset=6))
+    assert len(recognise(graph("s = Sigmoid(x) y = Mul(x, s)", opset=6))[1]) == 1
+
+
+def test_a_constant_of_another_type_tells_the_type() -> None:
+    body = "u = my.domain.Unknown(x) b = Mul(u, beta) s = Sigmoid(b) m = Mul(u, s) y = my.domain.Unknown(m)"
+    imports = ', "my.domain" : 1'
+    assert_quiet(graph(body, imports=imports, weights="double beta = {1.5}"))
+    assert len(recognise(graph(body, imports=imports, weights="float beta = {1.5}"))[1]) == 1
+
+
 def test_onnx_domain_by_its_long_name() -> None:
     model = graph("y = Mish(x)")
     model.graph.node[0].domain = model.opset_import[0].domain = "ai.onnx"
@@ -503,6 +527,15 @@ def test_two_in_a_row_and_what_stands_around_them() -> None:
     assert [(f.operator, f.output) for f in found] == [("TanhExp", "m"), ("Silu", "n")]
     assert [n.op_type for n in result.graph.node] == ["Relu", "TanhExp", "Silu", "Neg"]
     assert_sane(result)
+
+
+def test_the_larger_of_two_nested_patterns_wins(monkeypatch: pytest.MonkeyPatch) -> None:
+    small = X * Op("Sigmoid", X)
+    table = patterns._by_root([Pattern("small", "Silu", small), Pattern("large", "Mish", Op("Neg", small))])
+    monkeypatch.setattr(patterns, "_BY_ROOT", table)
+    result, found = recognise(graph("s = Sigmoid(x) m = Mul(x, s) y = Neg(m)"))
+    assert [f.pattern for f in found] == ["large"]
+    assert [n.op_type for n in result.graph.node] == ["Mish"]
 
 
 def test_two_patterns_of_the_same_input() -> None:
