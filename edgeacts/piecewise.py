@@ -205,7 +205,7 @@ class Table:
         """The table of `to_record`. Raises DamagedFile, naming `where`, for anything that is not one."""
         try:
             return _decode(record)
-        except (KeyError, TypeError, ValueError, binascii.Error) as error:
+        except (KeyError, TypeError, ValueError, OverflowError, binascii.Error) as error:
             raise DamagedFile(
                 f"{where}: a table of edgeacts cannot be read ({error}): export the model again"
             ) from None
@@ -219,8 +219,13 @@ def _scaled(grid: Grid, beta: float) -> Grid:
 
 
 def _fma(a: Floats, b: Floats | np.float32, c: Floats | np.float32) -> Floats:
-    product = a.astype(np.float64) * np.asarray(b, np.float64)
-    return (product + np.asarray(c, np.float64)).astype(np.float32)
+    """a·b + c rounded once: the float64 sum keeps by its last bit that something was lost, so that no tie appears in it."""
+    product, term = a.astype(np.float64) * np.asarray(b, np.float64), np.asarray(c, np.float64)
+    total = np.asarray(product + term)
+    kept = total - product
+    lost = (product - (total - kept)) + (term - kept)
+    even = np.isfinite(total) & (lost != 0) & (total.view(np.int64) % 2 == 0)
+    return np.where(even, np.nextafter(total, np.copysign(np.inf, lost)), total).astype(np.float32)
 
 
 def _line(line: tuple[float, float], x: Floats) -> Floats:
@@ -249,7 +254,8 @@ def _decode(record: Any) -> Table:
 
 def _decode_grid(numbers: Floats, segments: int, *, centred: bool) -> Grid:
     least, last, hi, knee, last_knee, step, inverse, degree = (float(v) for v in numbers[:_GRID_HEADER])
-    if not (step > 0 and inverse > 0 and max(abs(least), abs(hi), abs(knee)) * inverse < _FARTHEST_SEGMENT):
+    farthest = max(abs(least), abs(hi), abs(knee))
+    if not (1e-30 < step < 1e30 and 0.99 < step * inverse < 1.01 and farthest * inverse < _FARTHEST_SEGMENT):
         raise ValueError("its segments are damaged")
     rows = numbers[_GRID_HEADER:].reshape(-1, segments)
     if degree not in (range(1, NARROW_DEGREE + 1) if centred else WIDE_DEGREES):

@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from functools import lru_cache
 from typing import Any
@@ -37,7 +37,7 @@ from edgeacts.plan import NumpyOps, asymptotes, plan
 from edgeacts.program import compile_program
 
 BOUND = 1e-6  # of max(1, |x|): a table that is worse is refused
-DERIVATIVE_BOUND = 4e-6  # the same for f', which only trains
+DERIVATIVE_BOUND = 4e-6  # of f', which only trains; absolute
 _TAILS = (1e-7, 2.5e-7, 5e-7, 8e-7)  # how far the lines may be from the function where they take over
 _NARROW_DEGREES = (7, 9, 11, 13, 15)
 _U = 2.0**-24  # half a unit in the last place of float32, relative
@@ -81,7 +81,7 @@ def _compile(
     activation: Activation, order: int, values: tuple[tuple[str, float], ...], *, mirrored: bool = False
 ) -> Table:
     subject = _Subject(activation, order, dict(values), mirrored=mirrored)
-    wide, narrow = _best(subject, "wide"), _best(subject, "narrow")
+    wide, narrow = (_by_convention(subject, _best(subject, which)) for which in ("wide", "narrow"))
     name = activation.name + "'" * order
     return Table(
         name=name,
@@ -153,9 +153,13 @@ class _Subject:
             self.kinks = tuple(sorted(-k for k in self.kinks))
             self.scan = np.setdiff1d(_scan_points(self.kinks), self.kinks)
         self.values = self(self.scan)
-        scale = np.maximum(1.0, np.abs(self.scan))
+        scale = self.scale(self.scan)
         self.left_error = np.abs(self.values - _line(self.left, self.scan)) / scale
         self.right_error = np.abs(self.values - _line(self.right, self.scan)) / scale
+
+    def scale(self, x: Doubles) -> Doubles:
+        """What an error at x is measured against: max(1, |x|), for derivatives 1."""
+        return np.ones_like(x) if self.order else np.maximum(1.0, np.abs(x))
 
     def __call__(self, x: Doubles) -> Doubles:
         with np.errstate(all="ignore"):
@@ -376,6 +380,23 @@ def _places(lo: float, hi: float, kinks: list[float], segments: int, *, spread: 
                 break
 
 
+def _by_convention(subject: _Subject, candidate: _Candidate) -> _Candidate:
+    """For a function that jumps at an end: the end belongs to the side whose value the formula has there."""
+    grid = candidate.grid
+    for name, line in (("lo", subject.left), ("hi", subject.right)) if subject.mirrored else ():
+        end = getattr(grid, name)
+        value = float(subject(np.array([end]))[0])
+        beyond, within = (
+            float(_line(line, np.array([end]))[0]),
+            float(grid.read(np.array([end], np.float32))[0]),
+        )
+        outside = abs(value - beyond) < abs(value - within)
+        if outside == (name == "lo"):
+            moved = float(np.nextafter(np.float32(end), np.float32(np.inf)))
+            grid = replace(grid, lo=moved) if name == "lo" else replace(grid, hi=moved)
+    return _Candidate(grid, candidate.bound)
+
+
 def _common(a: Fraction, b: Fraction) -> Fraction:
     while b:
         a, b = b, a % b
@@ -468,7 +489,7 @@ def _inside(subject: _Subject, grid: Grid, points: int = _POINTS) -> float:
     columns = grid.coefficients[:, numbers % grid.segments].astype(np.float64)
     value, rounding = _horner(columns, t)
     shifted = np.abs(_slope(columns, t)) * _U * (np.abs(x) + 2 * np.abs(t))  # t itself is rounded
-    scale = np.maximum(1.0, np.abs(x))
+    scale = subject.scale(x)
     error = np.abs(value - subject(x)) / scale
     between = 0.25 * np.abs(np.diff(error, 2, axis=1)).max(initial=0.0) if points == _POINTS else 0.0
     return float(np.max(error + (rounding + shifted) / scale) + between)  # (spacing²/8)·max|e''|, doubled
@@ -497,7 +518,7 @@ def _beyond(subject: _Subject, grid: Grid) -> float:
     for sign, end, line in ((-1.0, grid.lo, subject.left), (1.0, grid.hi, subject.right)):
         far = subject.scan[sign * subject.scan > sign * end + 32.0 * grid.step]
         x = np.concatenate([[] if subject.mirrored else [end], end + sign * near, far])
-        error = np.abs(subject(x) - _line(line, x)) / np.maximum(1.0, np.abs(x))
+        error = np.abs(subject(x) - _line(line, x)) / subject.scale(x)
         rounding = 0.0 if line == (0.0, 0.0) else _U * (abs(line[0]) + abs(line[1]))
         if (
             sign > 0 and line == (1.0, 0.0) and not grid.centred

@@ -96,7 +96,7 @@ def large(dtype: torch.dtype) -> Tensor:
 
 @pytest.mark.parametrize("name", names())
 def test_large_tensors_equal_small_ones(name: str) -> None:
-    module = ActivationModule(name)
+    module = ActivationModule(name).eval()
     for dtype in (torch.float32, torch.float64, torch.float16, torch.bfloat16):
         values = large(dtype)
         for layout in LAYOUTS if dtype == torch.float32 else LAYOUTS[:1]:
@@ -116,7 +116,7 @@ def test_large_tensors_equal_small_ones(name: str) -> None:
 @pytest.mark.parametrize("shape", [(BLOCK - 1,), (BLOCK,), (BLOCK + 1,), (2 * BLOCK + 1,)], ids=str)
 def test_block_boundaries(shape: tuple[int, ...]) -> None:
     """The last block may hold one number; none is skipped or taken twice."""
-    module = ActivationModule("nish")
+    module = ActivationModule("nish").eval()
     x, weight = torch.randn(shape), torch.rand(shape)
     y, grad = forward_backward(module, x, weight)
     pieces = [forward_backward(module, a, b) for a, b in zip(x.split(5000), weight.split(5000), strict=True)]
@@ -127,8 +127,8 @@ def test_block_boundaries(shape: tuple[int, ...]) -> None:
 def test_incoming_gradient_of_another_layout() -> None:
     """channels_last input, contiguous gradient: element by element all the same."""
     x, weight = channels_last(large(torch.float32)), torch.rand(3, 8, 96, 129)
-    _, grad = forward_backward(ActivationModule("tanhexp"), x, weight)
-    _, plain = forward_backward(ActivationModule("tanhexp"), x.contiguous(), weight)
+    _, grad = forward_backward(ActivationModule("tanhexp").eval(), x, weight)
+    _, plain = forward_backward(ActivationModule("tanhexp").eval(), x.contiguous(), weight)
     same(grad.contiguous(), plain)
 
 
@@ -335,7 +335,7 @@ def test_factory_refuses_early() -> None:
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.bfloat16])
 def test_identity_and_constant(formula: object, count: int, dtype: torch.dtype) -> None:
     x = torch.randn(count, dtype=dtype)
-    y, grad = forward_backward(ActivationModule(Activation("own", formula, "here")), x)
+    y, grad = forward_backward(ActivationModule(Activation("own", formula, "here")).eval(), x)
     slope = {"x": 1.0, "-x": -1.0, "3": 0.0}[str(Activation("own", formula, "here").formula)]
     assert torch.equal(grad, torch.full_like(x, slope))
     assert torch.equal(y, slope * x if slope else torch.full_like(x, 3.0))

@@ -27,7 +27,8 @@ INF, NAN = float("inf"), float("nan")
 
 
 def fixed(name: str, values: dict[str, float]) -> ActivationModule:
-    return ActivationModule(name, trainable=dict.fromkeys(values), **values)
+    module = ActivationModule(name, trainable=dict.fromkeys(values), **values)
+    return module.eval()  # the formula; while training, the kernel's table: tests/test_training_kernel.py
 
 
 def value_and_derivative(module: torch.nn.Module, x: Tensor) -> list[NDArray[np.float64]]:

@@ -38,7 +38,7 @@ def action(arguments: argparse.Namespace) -> int:
         insert_summary(
             Path(arguments.into),
             summary,
-            f"edgeacts report {' '.join(arguments.paths)} --into {arguments.into}",
+            f"edgeacts report {' '.join(arguments.paths)} --into {Path(arguments.into).name}",
         )
         print(f"summary: {arguments.into}")
     write_json(arguments, {"report": str(page)})

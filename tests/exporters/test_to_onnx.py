@@ -192,7 +192,7 @@ def test_names_and_metadata(exported: Exported) -> None:
         assert value.type.tensor_type.shape.dim[0].dim_param == "batch"
     metadata = {p.key: p.value for p in proto.metadata_props}
     assert metadata["edgeacts.classes"] == '["a", "ß"]'
-    assert sorted(metadata) == ["edgeacts.classes", "edgeacts.forms"]
+    assert sorted(metadata) == ["edgeacts.classes", "edgeacts.forms", "edgeacts.tables"]
     assert '"name": "tanhexp"' in metadata["edgeacts.forms"]
     assert '"source": "this test"' in metadata["edgeacts.forms"]
     assert proto.producer_name == "edgeacts"
