@@ -171,13 +171,17 @@ def test_double_backward_uses_the_formula_and_is_right() -> None:
     torch.testing.assert_close(second, wanted, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch.compile instantiates autograd.Function
+# torch.compile loads torch's own modules, which warn of each other's old names.
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning", "ignore::UserWarning")
 def test_under_compile_the_formula_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    spy = Spy(monkeypatch)
+    def fails(*_: object, **__: object) -> None:
+        raise AssertionError("the kernel was called")
+
+    monkeypatch.setattr(native, "apply_at", fails)
+    torch._dynamo.reset()
     compiled = torch.compile(ActivationModule("mish"), backend="aot_eager", fullgraph=True)
     x = usual().requires_grad_()
     (grad,) = torch.autograd.grad(compiled(x).sum(), x)
-    assert not any(spy.done)
     close(grad, run(ActivationModule("mish").eval(), usual())[1], torch.ones_like(grad), 1e-6)
 
 
