@@ -5,13 +5,14 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DEMO := demo
 
-.PHONY: help demo test test-long check format stock-tables clean
+.PHONY: help demo test test-long check format bench stock-tables clean
 
 help:
 	@echo "make demo       install into .venv, run everything on the embedded images, print where the report is"
 	@echo "make test       install into .venv, then check and the test suite"
 	@echo "make check      ruff, mypy, import layers (seconds)"
 	@echo "make test-long  the tests that take minutes"
+	@echo "make bench      what each activation costs, into benchmarks/activations.json and README.md (minutes, on an idle machine)"
 	@echo "make format     ruff format and its automatic fixes"
 	@echo "make stock-tables  compile the catalogue's tables anew (after a change of tables.py or of a definition)"
 	@echo "make clean      remove .venv, demo and caches"
@@ -40,6 +41,9 @@ check: $(STAMP)
 format: $(STAMP)
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+bench: $(STAMP)
+	$(BIN)/python benchmarks/activations.py --into README.md
 
 stock-tables: $(STAMP)
 	$(BIN)/python -c "from edgeacts.tables import stock_book; print(stock_book(), end='')" > $(VENV)/stock_tables.json

@@ -9,6 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -22,7 +23,7 @@ from edgeacts.errors import DamagedFile
 FORMAT = 1
 METADATA_KEY = "edgeacts.tables"
 WIDE_SEGMENTS, WIDE_DEGREE = 32, 5
-WIDE_DEGREES = (2, 4, 5)  # those that the kernels are compiled for
+WIDE_DEGREES = (2, 5)  # those that the kernels are compiled for
 NARROW_SEGMENTS, NARROW_DEGREE = 8, 15
 _HEADER, _GRID_HEADER = 8, 8
 NUMBERS = (
@@ -64,6 +65,11 @@ class Grid:
     def degree(self) -> int:
         """Of the polynomials."""
         return len(self.coefficients) - 1
+
+    @property
+    def dyadic(self) -> bool:
+        """Whether the step is a power of two: then a multiple of it is exact, and the kernels are faster."""
+        return math.frexp(self.step)[0] == 0.5
 
     @cached_property
     def inverse(self) -> np.float32:

@@ -42,7 +42,7 @@ class RunSettings(Record, frozen=True, kw_only=True, tag_field="kind", tag="run"
     training: TrainSettings
     opset: int = 20
     tolerance: float = TOLERANCE
-    runtimes: tuple[str, ...] = ("onnxruntime", "openvino")
+    runtimes: tuple[str, ...] = ("onnxruntime", "accelerated", "openvino")
     provider: str = "cpu"
     bench_threads: int = 1
     bench_rounds: int = 60

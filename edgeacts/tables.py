@@ -38,7 +38,7 @@ from edgeacts.program import compile_program
 
 BOUND = 1e-6  # of max(1, |x|): a table that is worse is refused
 DERIVATIVE_BOUND = 4e-6  # of f', which only trains; absolute
-_TAILS = (1e-7, 2.5e-7, 5e-7, 8e-7)  # how far the lines may be from the function where they take over
+_TAILS = (1e-7, 2.5e-7, 5e-7, 9e-7)  # how far the lines may be from the function where they take over
 _NARROW_DEGREES = (7, 9, 11, 13, 15)
 _U = 2.0**-24  # half a unit in the last place of float32, relative
 _FAR = 1e6
@@ -81,7 +81,7 @@ def _compile(
     activation: Activation, order: int, values: tuple[tuple[str, float], ...], *, mirrored: bool = False
 ) -> Table:
     subject = _Subject(activation, order, dict(values), mirrored=mirrored)
-    wide, narrow = (_by_convention(subject, _best(subject, which)) for which in ("wide", "narrow"))
+    wide, narrow = _best(subject, "wide"), _best(subject, "narrow")
     name = activation.name + "'" * order
     return Table(
         name=name,
@@ -284,11 +284,12 @@ def _best(subject: _Subject, which: str) -> _Candidate:
     best: _Candidate | None = None
     reasons: list[str] = []
     for degree in WIDE_DEGREES if which == "wide" else _NARROW_DEGREES:
-        for candidate in _candidates(subject, which, degree, reasons, allowed):
-            if best is None or candidate.bound < best.bound:
-                best = candidate
-        if best is not None and best.bound <= allowed:
-            return best
+        for kind in _KINDS if which == "wide" else _KINDS[-1:]:
+            for candidate in _candidates(subject, which, degree, reasons, allowed, kind):
+                if best is None or candidate.bound < best.bound:
+                    best = candidate
+            if best is not None and best.bound <= allowed:
+                return best
     if best is None:
         raise NotTabulated(f"{subject.label}: {reasons[0] if reasons else _OUT_OF_REACH}")
     raise NotTabulated(
@@ -297,7 +298,7 @@ def _best(subject: _Subject, which: str) -> _Candidate:
 
 
 def _candidates(
-    subject: _Subject, which: str, degree: int, reasons: list[str], allowed: float
+    subject: _Subject, which: str, degree: int, reasons: list[str], allowed: float, kind: str
 ) -> Iterator[_Candidate]:
     segments = WIDE_SEGMENTS if which == "wide" else NARROW_SEGMENTS
     for tail in _TAILS:
@@ -308,8 +309,8 @@ def _candidates(
             )
             continue
         kinks = [k for k in subject.kinks if lo < k < hi]
-        places = list(_places(lo, hi, kinks, segments, spread=subject.order == 0 or degree > 2))
-        if not places:
+        places = list(_places(lo, hi, kinks, segments, kind))
+        if not places and kind == _KINDS[-1]:
             shown = ", ".join(f"{k:g}" for k in subject.kinks)
             reasons.append(f"no {segments} equal segments have its kinks at {shown} as borders")
         for rough, place in _promising(subject, places, segments, degree, which):
@@ -319,7 +320,8 @@ def _candidates(
             if not np.isfinite(grid.coefficients).all():
                 reasons.append("its polynomials overflow")
                 continue
-            yield _Candidate(grid, _certify(subject, grid))
+            grid = _by_convention(subject, grid)
+            yield _Candidate(grid, max(_certify(subject, grid), _at_jumps(subject, grid)))
 
 
 def _promising(
@@ -343,46 +345,83 @@ class _Place:
     lo: float
     hi: float
 
+    def equal(self, segments: int) -> bool:
+        """Whether the first and the last are no longer than the others."""
+        ends = (self.first * self.step, (self.first + segments) * self.step)
+        return (self.lo, self.hi) == tuple(float(np.float32(e)) for e in ends)
+
 
 _KNEES = (0.0, 0.1, 0.18, 0.25, 0.32, 0.4)  # of the range, left to the first or the last segment
 
 
-def _places(lo: float, hi: float, kinks: list[float], segments: int, *, spread: bool) -> Iterator[_Place]:
-    """Ways to cover [lo, hi] with every kink on a border; none when equal segments cannot."""
+# The fastest first: steps that are powers of two, with all segments equal, or with longer ones at the ends; any other steps.
+_KINDS = ("equal", "reaching", "general")
+
+
+def _places(lo: float, hi: float, kinks: list[float], segments: int, kind: str) -> Iterator[_Place]:
+    """Ways of that kind to cover [lo, hi] with every kink on a border."""
     lo, hi = float(np.float32(lo)), float(np.float32(hi))
-    if any(k != 0 for k in kinks):
-        common = abs(Fraction(next(k for k in kinks if k != 0)).limit_denominator(4096))
-        for other in kinks:
-            common = _common(common, abs(Fraction(other).limit_denominator(4096)))
-        steps = [
-            float(np.float32(common / n)) for n in range(int(float(common) * segments / (hi - lo)), 0, -1)
-        ]
-        for step in steps:
-            first = int(np.floor(lo / step + 1e-9))
-            if (first + segments) * step >= hi - 1e-9 * step:
-                yield _Place(
-                    step, first, float(np.float32(first * step)), float(np.float32((first + segments) * step))
-                )
-                return
-        return
-    for left, right in itertools.product(_KNEES if spread and not kinks else (0.0,), repeat=2):
+    if kind == "general":
+        yield from (
+            _on_multiples(lo, hi, kinks, segments) if any(kinks) else _with_knees(lo, hi, kinks, segments)
+        )
+    else:
+        yield from (p for p in _dyadic(lo, hi, kinks, segments) if p.equal(segments) == (kind == "equal"))
+
+
+def _dyadic(lo: float, hi: float, kinks: list[float], segments: int) -> Iterator[_Place]:
+    """Steps that are powers of two: from one that covers [lo, hi] down to those that leave half of it to the end segments."""
+    most = 2.0 ** np.ceil(np.log2((hi - lo) / segments))
+    for step in (most, most / 2) if not kinks else (most, 2 * most):
+        if any(k % step for k in kinks):
+            continue
+        low, high = int(np.floor(lo / step)), int(np.ceil(hi / step))
+        if high - low <= segments:
+            firsts = {low, high - segments}
+        elif kinks:
+            continue
+        else:
+            firsts = set(range(low, high - segments + 1))
+        for first in sorted(firsts):
+            start, end = first * step, (first + segments) * step
+            yield _Place(
+                float(step), first, float(np.float32(min(lo, start))), float(np.float32(max(hi, end)))
+            )
+
+
+def _on_multiples(lo: float, hi: float, kinks: list[float], segments: int) -> Iterator[_Place]:
+    """The smallest step of which every kink is a multiple."""
+    fractions = [abs(Fraction(k).limit_denominator(4096)) for k in kinks if k != 0]
+    common = fractions[0]
+    for other in fractions[1:]:
+        common = _common(common, other)
+    for count in range(int(float(common) * segments / (hi - lo)), 0, -1):
+        step = float(np.float32(common / count))
+        first = int(np.floor(lo / step + 1e-9))
+        if (first + segments) * step >= hi - 1e-9 * step:
+            start, end = first * step, (first + segments) * step
+            yield _Place(step, first, float(np.float32(start)), float(np.float32(end)))
+            return
+
+
+def _with_knees(lo: float, hi: float, kinks: list[float], segments: int) -> Iterator[_Place]:
+    """Equal segments over the middle, the rest of [lo, hi] left to the first and the last one."""
+    for left, right in itertools.product((0.0,) if kinks else _KNEES, repeat=2):
         start, end = lo + left * (hi - lo), hi - right * (hi - lo)
         if end - start < 0.3 * (hi - lo):
             continue
         for count in (segments, segments - 1):
             step = _short((end - start) / count)
             first = int(np.floor(start / step + 1e-9))
+            reach = float(np.float32((first + segments) * step))
             if (first + segments) * step >= end - 1e-9 * step:
-                reach = float(np.float32((first + segments) * step))
-                yield _Place(
-                    step, first, min(lo, float(np.float32(first * step))), max(hi, reach) if right else reach
-                )
+                low = min(lo, float(np.float32(first * step)))
+                yield _Place(step, first, low, max(hi, reach) if right else reach)
                 break
 
 
-def _by_convention(subject: _Subject, candidate: _Candidate) -> _Candidate:
+def _by_convention(subject: _Subject, grid: Grid) -> Grid:
     """For a function that jumps at an end: the end belongs to the side whose value the formula has there."""
-    grid = candidate.grid
     for name, line in (("lo", subject.left), ("hi", subject.right)) if subject.mirrored else ():
         end = getattr(grid, name)
         value = float(subject(np.array([end]))[0])
@@ -394,7 +433,18 @@ def _by_convention(subject: _Subject, candidate: _Candidate) -> _Candidate:
         if outside == (name == "lo"):
             moved = float(np.nextafter(np.float32(end), np.float32(np.inf)))
             grid = replace(grid, lo=moved) if name == "lo" else replace(grid, hi=moved)
-    return _Candidate(grid, candidate.bound)
+    return grid
+
+
+def _at_jumps(subject: _Subject, grid: Grid) -> float:
+    """How far the kernel is from the formula exactly where a mirrored function may jump."""
+    if not subject.mirrored:
+        return 0.0
+    kinks = np.array(subject.kinks)
+    got = grid.read(kinks.astype(np.float32)).astype(np.float64)
+    got = np.where(kinks < grid.ends[0], _line(subject.left, kinks), got)
+    got = np.where(kinks > grid.ends[1], _line(subject.right, kinks), got)
+    return float(np.abs(got - subject(kinks)).max(initial=0.0))
 
 
 def _common(a: Fraction, b: Fraction) -> Fraction:
@@ -488,7 +538,8 @@ def _inside(subject: _Subject, grid: Grid, points: int = _POINTS) -> float:
     t = x - (numbers * step)[:, None] - (0.5 * step if grid.centred else 0.0)
     columns = grid.coefficients[:, numbers % grid.segments].astype(np.float64)
     value, rounding = _horner(columns, t)
-    shifted = np.abs(_slope(columns, t)) * _U * (np.abs(x) + 2 * np.abs(t))  # t itself is rounded
+    # t itself is rounded, unless a multiple of the step is exact.
+    shifted = 0.0 if grid.dyadic else np.abs(_slope(columns, t)) * _U * (np.abs(x) + 2 * np.abs(t))
     scale = subject.scale(x)
     error = np.abs(value - subject(x)) / scale
     between = 0.25 * np.abs(np.diff(error, 2, axis=1)).max(initial=0.0) if points == _POINTS else 0.0
@@ -519,12 +570,15 @@ def _beyond(subject: _Subject, grid: Grid) -> float:
         far = subject.scan[sign * subject.scan > sign * end + 32.0 * grid.step]
         x = np.concatenate([[] if subject.mirrored else [end], end + sign * near, far])
         error = np.abs(subject(x) - _line(line, x)) / subject.scale(x)
-        rounding = 0.0 if line == (0.0, 0.0) else _U * (abs(line[0]) + abs(line[1]))
+        rounding = _U * (
+            2 * abs(line[0]) + abs(line[1])
+        )  # of the product, where it is not fused, and of the sum
         if (
             sign > 0 and line == (1.0, 0.0) and not grid.centred
         ):  # what x has over the end is added to the last value
             last = grid.ends[1]
-            rounding += abs(float(grid.read(np.array([last]))[0]) - float(last)) / max(1.0, abs(float(last)))
+            off = abs(float(grid.read(np.array([last]))[0]) - float(last))
+            rounding = 3 * _U + off / max(1.0, abs(float(last)))  # of the difference and of two sums
         worst = max(worst, float(error.max()) + rounding)
     return worst
 

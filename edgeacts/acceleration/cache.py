@@ -12,8 +12,10 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import onnx
 from onnx.external_data_helper import uses_external_data
 
+from edgeacts.acceleration.graph import subgraphs
 from edgeacts.acceleration.manifest import Manifest
 from edgeacts.errors import DamagedFile, EdgeactsError, UsageError
 from edgeacts.files import read_bytes, sha256_file
@@ -82,14 +84,14 @@ def _write(path: Path, data: bytes) -> None:
 def entry_lock(key: str) -> Iterator[None]:
     """One builder an entry: others wait, and find the result. A killed builder's lock ends with it. Without a disk, no lock."""
     root = cache_folder()
-    try:
-        root.mkdir(parents=True, exist_ok=True)
-        file = (root / f".{key}.lock").open("a")
-    except OSError:
-        yield
-        return
-    with file:
-        fcntl.flock(file, fcntl.LOCK_EX)
+    with contextlib.ExitStack() as stack:
+        try:
+            root.mkdir(parents=True, exist_ok=True)
+            file = stack.enter_context((root / f".{key}.lock").open("a"))
+            fcntl.flock(file, fcntl.LOCK_EX)
+        except OSError:  # a folder that cannot be written to, a file system without locks
+            yield
+            return
         for left in root.glob(f".{key}.*"):  # of a builder that was killed
             if left.is_dir():
                 shutil.rmtree(left, ignore_errors=True)
@@ -109,9 +111,23 @@ def model_hash(path: Path) -> str:
 def _externals(path: Path) -> set[Path]:
     names = {
         entry.value
-        for tensor in read_model(path).graph.initializer
+        for tensor in _tensors(read_model(path))
         if uses_external_data(tensor)
         for entry in tensor.external_data
         if entry.key == "location"
     }
     return {file for name in names if (file := path.parent / name).is_file()}
+
+
+def _tensors(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
+    """Weights and constants, those of branches, loops and functions included."""
+    nodes = [node for function in model.functions for node in function.node]
+    graphs = [model.graph]
+    while graphs or nodes:
+        while graphs:
+            graph = graphs.pop()
+            yield from graph.initializer
+            nodes.extend(graph.node)
+        node = nodes.pop() if nodes else onnx.NodeProto()
+        yield from (a.t for a in node.attribute if a.HasField("t"))
+        graphs.extend(subgraphs(node))

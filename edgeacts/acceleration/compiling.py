@@ -51,11 +51,15 @@ def compile_model(model: onnx.ModelProto, stock: Any, *, threads: int, where: st
         marked, sites = find_sites(model, where)
     except EdgeactsError as error:
         return _as_it_is(str(error), ())
+    except Exception as error:  # of onnx, for graphs that it does not expect: the model itself may run
+        return _as_it_is(f"its activations were not found: {one_line(error)}", ())
     try:
         feeds = sample_feeds(stock.get_inputs(), lambda feed: stock.run(None, feed))
         return _Compilation(marked, sites, stock, feeds, threads).best()
     except EdgeactsError as error:
         return _as_it_is(str(error), sites)
+    except Exception as error:  # of onnx and ONNX Runtime, whose classes share nothing else
+        return _as_it_is(f"it cannot be compiled: {one_line(error)}", sites)
 
 
 def _as_it_is(reason: str, sites: Sequence[Site]) -> Compiled:

@@ -7,14 +7,14 @@ does not know. The optimized model is then read back, and the slopes say which a
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import onnx
 import onnxruntime as ort
 from onnx import helper
 
-from edgeacts.acceleration.graph import attributes
+from edgeacts.acceleration.graph import attributes, subgraphs
 from edgeacts.acceleration.sites import DOMAIN, Site
 from edgeacts.errors import EdgeactsError, one_line
 
@@ -23,12 +23,10 @@ _LOG_FATAL_ONLY = 4
 
 
 class Markers:
-    """Slopes for the sites of one model, none of which a LeakyRelu of its own has."""
+    """Slopes for the sites of one model, none of which a LeakyRelu of its own has, wherever the optimizer may find one."""
 
     def __init__(self, model: onnx.ModelProto, sites: Sequence[Site]) -> None:
-        taken = {
-            attributes(n)["alpha"].f for n in model.graph.node if n.op_type == "LeakyRelu" and n.attribute
-        }
+        taken = set(_floats(model))
         self.sites = {site.name: site for site in sites if site.marked}
         slopes = (_FIRST + _STEP * i for i in range(len(self.sites) + len(taken) + 1))
         free = [s for s in slopes if s not in taken]
@@ -60,6 +58,18 @@ class Markers:
             if "activation_alpha" in found:
                 return self.site(found["activation_alpha"].f)
         return None
+
+
+def _floats(model: onnx.ModelProto) -> Iterator[float]:
+    """Every number in an attribute: slopes of the main graph, of branches and functions that are inlined, and of their calls."""
+    pending = [*model.graph.node, *(node for function in model.functions for node in function.node)]
+    while pending:
+        node = pending.pop()
+        for attribute in node.attribute:
+            yield attribute.f
+            yield from attribute.floats
+        for graph in subgraphs(node):
+            pending.extend(graph.node)
 
 
 def optimize(model: onnx.ModelProto, *, threads: int) -> onnx.ModelProto:

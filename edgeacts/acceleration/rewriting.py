@@ -27,6 +27,22 @@ _KERNELS = ([3, 3], [5, 5])
 _STRIDES = ([1, 1], [2, 2])
 # What makes a tensor of its own: its memory may be written over when nothing else reads it.
 _OWNERS = frozenset({"Conv", "FusedConv", "Gemm", "FusedGemm", "MatMul"})
+# What makes blocked values, and what the optimizer lets stand between such.
+_BLOCKED_OPERATORS = frozenset(
+    {
+        "Conv",
+        "MaxPool",
+        "AveragePool",
+        "GlobalMaxPool",
+        "GlobalAveragePool",
+        "ReorderInput",
+        "Upsample",
+        "Depthwise",
+    }
+)
+_EITHER = frozenset(
+    {"Add", "Sum", "Mul", "Concat", "Relu", "LeakyRelu", "Sigmoid", "Tanh", "HardSigmoid", "Clip"}
+)
 _NONE, _TABLE, _CLIP, _LEAKY = 0, 1, 2, 3
 
 
@@ -206,7 +222,7 @@ class _Rewriter:
 
     def tables(self) -> None:
         nodes: list[onnx.NodeProto] = []
-        makers = producers(self.graph)
+        makers, inside = producers(self.graph), _blocked(self.graph)
         for node in self.graph.node:
             site = self.markers.find(node)
             nodes.append(node)
@@ -215,10 +231,9 @@ class _Rewriter:
             if site.table is None:
                 _restore(node, site)
                 continue
-            blocked = node.domain == BLOCKED
+            blocked = node.output[0] in inside
             if node.op_type == "LeakyRelu":
                 maker = makers.get(node.input[0])
-                blocked = maker is not None and maker.domain in (BLOCKED, DOMAIN)
                 nodes[-1] = self._table(site, node.input[0], node.output[0], maker, blocked=blocked)
             else:
                 _unmark(node)
@@ -244,6 +259,16 @@ class _Rewriter:
 
     def finish(self) -> None:
         import_domain(self.model, DOMAIN)
+
+
+def _blocked(graph: onnx.GraphProto) -> set[str]:
+    """Values in the blocked layout: what its operators make, and what others make of such values alone."""
+    found: set[str] = set()
+    for node in graph.node:
+        makes = node.domain in (BLOCKED, DOMAIN) and node.op_type in _BLOCKED_OPERATORS
+        if makes or (node.op_type in _EITHER and found.issuperset(node.input)):
+            found.update(node.output)
+    return found
 
 
 def _attach(node: onnx.NodeProto, name: str, table: Table | None) -> None:

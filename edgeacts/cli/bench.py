@@ -11,7 +11,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """MODEL..."""
     parser.epilog = "The models are run in turn, in a new random order each round, after warm-up. Ratios are to the first model."
     parser.add_argument("models", nargs="+", metavar="MODEL", help="ONNX files, ours or not")
-    add_runtime(parser, "onnxruntime,openvino")
+    add_runtime(parser, "onnxruntime,accelerated,openvino")
     parser.add_argument("--batch", type=int, default=1, metavar="N", help="images a run; default 1")
     parser.add_argument("--rounds", type=int, default=60, metavar="N", help="runs of each model; default 60")
     parser.add_argument(

@@ -49,8 +49,23 @@ def action(arguments: argparse.Namespace) -> int:
 
         providers = list(onnxruntime.get_available_providers())
         print(wrapped(f"ONNX Runtime providers: {', '.join(providers)}"))
+    kernels = _kernels() if "onnxruntime" not in missing else "need onnxruntime"
+    print(wrapped(f"kernels: {kernels}"))
     for package, text in missing.items():
         print(wrapped(f"missing: {package}, {text}"))
     print(f"missing packages: {len(missing) or 'none'}")
-    write_json(arguments, {"circumstances": found, "missing": missing, "providers": providers})
+    write_json(
+        arguments, {"circumstances": found, "missing": missing, "providers": providers, "kernels": kernels}
+    )
     return 0
+
+
+def _kernels() -> str:
+    from edgeacts import native
+    from edgeacts.acceleration.cache import cache_folder
+
+    reason = native.missing()
+    if reason is not None:
+        return f"{reason}; everything works without them, slower"
+    others = ", ".join(name for name in native.ISAS if native.has(name))
+    return f"{native.isa()} (this CPU has: {others}; {native.ISA_VARIABLE} chooses); compiled models in {cache_folder()}"

@@ -17,12 +17,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "subject", metavar="ACTIVATION|MODEL.onnx", help="an activation's name, or an ONNX file"
     )
+    parser.add_argument(
+        "--threads",
+        type=int,
+        default=1,
+        metavar="N",
+        help="threads that acceleration is explained for; default 1",
+    )
 
 
 def action(arguments: argparse.Namespace) -> int:
     """Print what is known about the activation or the file."""
     subject = arguments.subject
-    facts = _model(Path(subject)) if subject.lower().endswith(".onnx") else _activation(subject)
+    facts = (
+        _model(Path(subject), arguments.threads)
+        if subject.lower().endswith(".onnx")
+        else _activation(subject)
+    )
     for name, value in facts.items():
         if isinstance(value, dict):
             print(f"{name}:")
@@ -64,7 +75,7 @@ def _activation(name: str) -> dict[str, Any]:
     }
 
 
-def _model(path: Path) -> dict[str, Any]:
+def _model(path: Path, threads: int) -> dict[str, Any]:
     from edgeacts.onnx_metadata import read_model
 
     model = read_model(path)
@@ -90,5 +101,42 @@ def _model(path: Path) -> dict[str, Any]:
         "operators": ", ".join(f"{op} {n}" for op, n in operators.most_common()),
         "activation functions": functions or "none: activations are plain operators",
         "forms": described or "not stated",
-        "metadata": {k: v[:200] for k, v in sorted(metadata.items()) if k != "edgeacts.forms"} or "none",
+        "metadata": {k: v[:200] for k, v in sorted(metadata.items()) if k not in _OWN} or "none",
+        **_acceleration(path, threads),
+    }
+
+
+_OWN = ("edgeacts.forms", "edgeacts.tables")
+
+
+def _acceleration(path: Path, threads: int) -> dict[str, Any]:
+    """What open_session(path, accelerate=True) runs on this machine, per activation."""
+    from edgeacts.errors import EdgeactsError
+    from edgeacts.runtimes import open_runtime
+
+    try:
+        with open_runtime(path, threads=threads, accelerate=True) as session:
+            manifest = session.manifest  # type: ignore[attr-defined]
+    except EdgeactsError as error:
+        return {"accelerated": f"cannot be: {error}"}
+    ways = ", ".join(f"{n} {c.milliseconds:.3f} ms" for n, c in manifest.candidates.items() if c.milliseconds)
+    where: dict[str, list[str]] = {}
+    for site in manifest.sites:
+        how = f"{site.kernel}, {site.layout} layout" if site.kernel else f"the runtime: {site.why}"
+        bound = f", within {site.bound:.1e}" if site.kernel and site.bound else ""
+        where.setdefault(f"{site.operator} ({site.form}): {how}{bound}", []).append(site.name)
+    return {
+        "accelerated": f"{manifest.chosen}: {manifest.reason}",
+        "tried": ways or "nothing",
+        "kernels": f"{manifest.isa or 'none'}, ONNX Runtime {manifest.onnxruntime}, {manifest.threads} thread(s)",
+        "where each activation runs": {
+            f"{number}. {len(names)} of {len(manifest.sites)}": text
+            for number, (text, names) in enumerate(where.items(), 1)
+        }
+        or "there are none",
+        "activation nodes": {
+            text.split(":")[0] + f" {i}": ", ".join(names)[:400]
+            for i, (text, names) in enumerate(where.items(), 1)
+        }
+        or "none",
     }

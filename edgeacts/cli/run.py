@@ -28,7 +28,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="comma-separated; default relu,hardswish,tanhexp,mish,nish,sau",
     )
     parser.add_argument(
-        "--runtime", type=names, metavar="NAMES", help="comma-separated; default onnxruntime,openvino"
+        "--runtime",
+        type=names,
+        metavar="NAMES",
+        help="comma-separated; default onnxruntime,accelerated,openvino",
     )
     parser.add_argument("--provider", metavar="NAME", help="ONNX Runtime execution provider; default cpu")
     parser.add_argument("--opset", type=int, metavar="N", help="ONNX opset to export; default 20")

@@ -24,8 +24,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--runtime",
         type=names,
         metavar="NAMES",
-        default=("onnxruntime", "openvino"),
-        help="default onnxruntime,openvino",
+        default=("onnxruntime", "accelerated", "openvino"),
+        help="default onnxruntime,accelerated,openvino",
     )
     parser.add_argument(
         "--threads", type=int, default=1, metavar="N", help="threads of the runtime; default 1"

@@ -78,6 +78,17 @@ def apply(table: Table, x: NDArray[np.float32], threads: int = 1) -> NDArray[np.
     return result
 
 
+def measure(table: Table, count: int = 4096, rounds: int = 200) -> float:
+    """Nanoseconds an element of f(x) on one thread, for `count` numbers that stay in the cache. Raises NotAvailable."""
+    x = np.random.default_rng(0).uniform(-6, 6, count).astype(np.float32)
+    y = np.empty_like(x)
+    numbers = table.numbers
+    found = _library().edgeacts_measure(
+        numbers.ctypes.data, numbers.size, x.ctypes.data, y.ctypes.data, count, rounds, 50
+    )
+    return float(found)
+
+
 def apply_at(
     table: Table,
     x: int,
@@ -151,6 +162,10 @@ def _load(path: Path) -> ctypes.CDLL:
     library.edgeacts_isa.argtypes = []
     library.edgeacts_has.restype = ctypes.c_int
     library.edgeacts_has.argtypes = [ctypes.c_char_p]
+    library.edgeacts_measure.restype = ctypes.c_double
+    library.edgeacts_measure.argtypes = [
+        _FLOAT, ctypes.c_size_t, _FLOAT, _FLOAT, ctypes.c_size_t, ctypes.c_int, ctypes.c_int,
+    ]  # fmt: skip
     library.edgeacts_apply.restype = ctypes.c_int
     library.edgeacts_apply.argtypes = [
         _FLOAT, ctypes.c_size_t, _FLOAT, _FLOAT, _FLOAT, ctypes.c_size_t, ctypes.c_int, _FLOAT, ctypes.c_void_p,

@@ -7,6 +7,9 @@
 
 namespace edgeacts {
 
+// Tables that have an evaluator of their own: segments that are a power of two wide, such that are all equal, parabolas on such.
+enum class Shape { General, Dyadic, Equal, Parabolas };
+
 // An activation at one end of a depthwise convolution: nothing, a table, a clip to [low, high], or LeakyReLU with slope `low`.
 struct Activation {
   enum class Kind : int { None = 0, Table = 1, Clip = 2, Leaky = 3 } kind = Kind::None;

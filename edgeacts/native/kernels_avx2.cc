@@ -17,8 +17,8 @@ namespace edgeacts {
 namespace {
 
 using V = __m256;
-constexpr int W = 8, UNROLL = 4, PIXELS = 2;
-constexpr bool ANY_DEGREE = true;
+constexpr int W = 8, UNROLL = 4, PIXELS = 2, PIXELS_ELSE = 2;
+constexpr bool ANY_SHAPE = true;
 
 inline V load(const float* p) { return _mm256_loadu_ps(p); }
 inline void store(float* p, V v) { _mm256_storeu_ps(p, v); }
@@ -38,7 +38,7 @@ inline V max(V bound, V v) { return _mm256_max_ps(bound, v); }
 
 inline Tail left_tail(const Table& t) { return t.narrow_left; }
 
-template <Tail LEFT, Tail RIGHT, int>
+template <Tail LEFT, Tail RIGHT, Shape>
 struct Evaluator {
   const Table& table;
   V lo, last, knee, last_knee, inverse, step, half, left_slope, left_offset, right_slope, right_offset;

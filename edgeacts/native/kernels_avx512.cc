@@ -17,8 +17,8 @@ namespace edgeacts {
 namespace {
 
 using V = __m512;
-constexpr int W = 16, UNROLL = 4, PIXELS = 4;
-constexpr bool ANY_DEGREE = false;
+constexpr int W = 16, UNROLL = 4, PIXELS = 7, PIXELS_ELSE = 4;
+constexpr bool ANY_SHAPE = false;
 
 inline V load(const float* p) { return _mm512_loadu_ps(p); }
 inline void store(float* p, V v) { _mm512_storeu_ps(p, v); }
@@ -35,14 +35,15 @@ inline V max(V bound, V v) { return _mm512_max_ps(bound, v); }
 
 inline Tail left_tail(const Table& t) { return t.left; }
 
-template <Tail LEFT, Tail RIGHT, int DEGREE>
+template <Tail LEFT, Tail RIGHT, Shape SHAPE>
 struct Evaluator {
+  static constexpr int DEGREE = SHAPE == Shape::Parabolas ? 2 : kWideDegree;
   V lo, last, knee, last_knee, inverse, step, magic, left_slope, left_offset, right_slope, right_offset;
   V low[DEGREE + 1], high[DEGREE + 1];
 
   explicit Evaluator(const Table& t)
       : lo(set1(t.wide.lo)), last(set1(t.wide.last)), knee(set1(t.wide.knee)), last_knee(set1(t.wide.last_knee)),
-        inverse(set1(t.wide.inverse)), step(set1(t.wide.step)), magic(set1(12582912.f)), left_slope(set1(t.left_slope)),
+        inverse(set1(t.wide.inverse)), step(set1(t.wide.step)), magic(set1(SHAPE == Shape::General ? 12582912.f : t.wide.magic)), left_slope(set1(t.left_slope)),
         left_offset(set1(t.left_offset)), right_slope(set1(t.right_slope)), right_offset(set1(t.right_offset)) {
     for (int d = 0; d <= DEGREE; d++) {
       low[d] = load(t.wide_coefficients[d]);
@@ -62,11 +63,19 @@ struct Evaluator {
         over[k] = _mm512_sub_ps(inside, most);
         inside = most;
       }
-      // Adding 3·2^22 rounded down leaves the segment's number in the low bits; of these the permutation takes five.
-      const V at = min(last_knee, max(knee, inside));
-      const V number = _mm512_fmadd_round_ps(at, inverse, magic, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC);
+      const V at = SHAPE == Shape::Parabolas || SHAPE == Shape::Equal ? inside : min(last_knee, max(knee, inside));
+      // Adding 3·2^22, or that times the step, rounded down, leaves the segment's number in the low bits; of these the
+      // permutation takes five.
+      constexpr int kDown = _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC;
+      V number;
+      if constexpr (SHAPE == Shape::General) {
+        number = _mm512_fmadd_round_ps(at, inverse, magic, kDown);
+        t[k] = _mm512_fnmadd_ps(_mm512_sub_ps(number, magic), step, inside);
+      } else {  // additions only, which leave the multipliers to the polynomials
+        number = _mm512_add_round_ps(at, magic, kDown);
+        t[k] = _mm512_sub_ps(inside, _mm512_sub_ps(number, magic));
+      }
       index[k] = _mm512_castps_si512(number);
-      t[k] = _mm512_fnmadd_ps(_mm512_sub_ps(number, magic), step, inside);
     }
     for (int k = 0; k < N; k++) y[k] = coefficient(DEGREE, index[k]);
     for (int d = DEGREE - 1; d >= 1; d--)

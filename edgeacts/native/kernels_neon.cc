@@ -11,8 +11,8 @@ namespace edgeacts {
 namespace {
 
 using V = float32x4_t;
-constexpr int W = 4, UNROLL = 4, PIXELS = 4;
-constexpr bool ANY_DEGREE = true;
+constexpr int W = 4, UNROLL = 4, PIXELS = 4, PIXELS_ELSE = 4;
+constexpr bool ANY_SHAPE = true;
 
 inline V load(const float* p) { return vld1q_f32(p); }
 inline void store(float* p, V v) { vst1q_f32(p, v); }
@@ -36,7 +36,7 @@ inline V max(V bound, V v) { return vmaxq_f32(bound, v); }
 
 inline Tail left_tail(const Table& t) { return t.narrow_left; }
 
-template <Tail LEFT, Tail RIGHT, int>
+template <Tail LEFT, Tail RIGHT, Shape>
 struct Evaluator {
   const Table& table;
   V lo, last, knee, last_knee, inverse, step, half, left_slope, left_offset, right_slope, right_offset;

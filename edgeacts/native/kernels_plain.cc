@@ -10,8 +10,8 @@ namespace edgeacts {
 namespace {
 
 using V = float;
-constexpr int W = 1, UNROLL = 1, PIXELS = 1;
-constexpr bool ANY_DEGREE = true;
+constexpr int W = 1, UNROLL = 1, PIXELS = 1, PIXELS_ELSE = 1;
+constexpr bool ANY_SHAPE = true;
 
 inline V load(const float* p) { return *p; }
 inline void store(float* p, V v) { *p = v; }
@@ -26,7 +26,7 @@ inline V max(V bound, V v) { return bound > v ? bound : v; }
 
 inline Tail left_tail(const Table& t) { return t.left; }
 
-template <Tail LEFT, Tail RIGHT, int>
+template <Tail LEFT, Tail RIGHT, Shape>
 struct Evaluator {
   const Table& table;
 

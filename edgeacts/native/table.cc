@@ -7,7 +7,11 @@ namespace edgeacts {
 namespace {
 
 const float* read_grid(const float* from, Grid* grid) {
-  *grid = Grid{from[0], from[1], from[2], from[3], from[4], from[5], from[6], static_cast<int>(from[7])};
+  *grid = Grid{from[0], from[1], from[2], from[3], from[4], from[5], from[6], static_cast<int>(from[7]), 0.f, false, false};
+  int exponent = 0;
+  grid->dyadic = std::frexp(grid->step, &exponent) == 0.5f;
+  grid->magic = 12582912.f * grid->step;
+  grid->reaches = grid->lo != grid->knee || grid->last != grid->last_knee;
   return from + kGridHeader;
 }
 
@@ -39,7 +43,7 @@ bool read_table(const float* numbers, size_t count, Table* table) {
   next = read_grid(next + kWide * (kWideDegree + 1), &table->narrow);
   std::memcpy(table->narrow_coefficients, next, sizeof table->narrow_coefficients);
   const int wide = table->wide.degree, narrow = table->narrow.degree;
-  if ((wide != 2 && wide != 4 && wide != kWideDegree) || narrow < 1 || narrow > kNarrowDegree) return false;
+  if ((wide != 2 && wide != kWideDegree) || narrow < 1 || narrow > kNarrowDegree) return false;
   return table->right != Tail::Clamp && table->left != Tail::Same && is_grid(table->wide, kWide) && is_grid(table->narrow, kNarrow);
 }
 

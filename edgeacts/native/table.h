@@ -7,7 +7,7 @@ namespace edgeacts {
 
 constexpr int kFormat = 1;        // first number of the numbers that describe a table
 constexpr int kWide = 32;         // segments of the wide grid: polynomials in the distance from a segment's left border
-constexpr int kWideDegree = 5;   // at most; 2 and 4 are there too
+constexpr int kWideDegree = 5;   // or 2
 constexpr int kNarrow = 8;        // segments of the narrow grid: polynomials in the distance from a segment's centre
 constexpr int kNarrowDegree = 15;  // at most
 constexpr int kHeader = 8;
@@ -22,6 +22,9 @@ struct Grid {
   float knee, last_knee;    // the segment is found from x taken into [knee, last_knee]: the first and the last one reach further
   float step, inverse;
   int degree;
+  float magic;    // 3·2^22·step
+  bool dyadic;    // step is a power of two
+  bool reaches;   // the first or the last segment is longer than the others
 };
 
 struct alignas(64) Table {

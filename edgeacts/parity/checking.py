@@ -27,7 +27,7 @@ from edgeacts.runtimes import PRECISIONS, Session, TensorSpec, levels, open_runt
 if TYPE_CHECKING:
     from torch import nn
 
-RUNTIMES = ("onnxruntime", "openvino")
+RUNTIMES = ("onnxruntime", "accelerated", "openvino")
 IMAGES_AT_MOST = 128
 
 

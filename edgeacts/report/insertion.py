@@ -7,21 +7,32 @@ from pathlib import Path
 from edgeacts.errors import UsageError
 from edgeacts.files import read_bytes, write_text_atomic
 
-BEGIN, END = "<!-- edgeacts:summary -->", "<!-- edgeacts:end -->"
 _MAX_BYTES = 8 * 2**20
 
 
-def insert_summary(page: Path, summary: str, made_by: str) -> None:
-    """Replace what stands between the markers in the Markdown file `page`; `made_by` is the command, for the reader.
+_FIRST = "summary"
+
+
+def markers(name: str = _FIRST) -> tuple[str, str]:
+    """The two lines between which the part of that name stands."""
+    return f"<!-- edgeacts:{name} -->", f"<!-- edgeacts:end{'' if name == _FIRST else f' {name}'} -->"
+
+
+BEGIN, END = markers()
+
+
+def insert_summary(page: Path, summary: str, made_by: str, name: str = _FIRST) -> None:
+    """Replace what stands between the markers of `name` in the Markdown file `page`; `made_by` is the command, for the reader.
 
     Raises UsageError when the file does not exist or does not hold each marker once, in order.
     """
+    begin, end = markers(name)
     text = read_bytes(page, "Markdown file", _MAX_BYTES).decode()
-    if text.count(BEGIN) != 1 or text.count(END) != 1 or text.index(BEGIN) > text.index(END):
+    if text.count(begin) != 1 or text.count(end) != 1 or text.index(begin) > text.index(end):
         raise UsageError(
-            f"{page} needs the lines {BEGIN} and {END}, once each, where the summary is to stand"
+            f"{page} needs the lines {begin} and {end}, once each, where the summary is to stand"
         )
-    head, rest = text.split(BEGIN)
-    _, tail = rest.split(END)
+    head, rest = text.split(begin)
+    _, tail = rest.split(end)
     note = f"Written by `{made_by}`; do not edit by hand."
-    write_text_atomic(page, f"{head}{BEGIN}\n{summary.strip()}\n\n{note}\n{END}{tail}")
+    write_text_atomic(page, f"{head}{begin}\n{summary.strip()}\n\n{note}\n{end}{tail}")

@@ -8,7 +8,12 @@ from pathlib import PurePosixPath
 from edgeacts.records import ExportRecord, LatencyRecord, LatencySeries, TrainingRecord, Verdict
 from edgeacts.report.evidence import Evidence, Problem, Source, Sourced
 
-RUNTIME_NAMES = {"onnxruntime": "ONNX Runtime", "openvino": "OpenVINO", "torch": "PyTorch"}
+RUNTIME_NAMES = {
+    "onnxruntime": "ONNX Runtime",
+    "accelerated": "accelerated",
+    "openvino": "OpenVINO",
+    "torch": "PyTorch",
+}
 
 
 @dataclass(frozen=True, order=True)

@@ -26,6 +26,7 @@ __all__ = [
 
 _ADAPTERS = {
     "onnxruntime": "edgeacts.runtimes.onnxruntime",
+    "accelerated": "edgeacts.runtimes.accelerated",
     "openvino": "edgeacts.runtimes.openvino",
 }
 

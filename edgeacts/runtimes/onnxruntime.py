@@ -12,6 +12,7 @@ import onnx
 import onnxruntime as ort
 from onnxruntime.capi import onnxruntime_pybind11_state as ort_errors
 
+from edgeacts.acceleration.manifest import Manifest
 from edgeacts.acceleration.opening import Opened, open_accelerated
 from edgeacts.errors import DamagedFile, EdgeactsError, NotAvailable, UsageError, one_line
 from edgeacts.runtimes import ort_graph
@@ -95,11 +96,16 @@ class OnnxRuntimeSession(Session):
         """The onnxruntime.InferenceSession."""
         return self._native
 
+    @property
+    def manifest(self) -> Manifest | None:
+        """What was made of the model when it was opened accelerated, else None."""
+        return None if self._accelerated is None else self._accelerated.manifest
+
     def executed(self) -> Executed:
         """What runs. `precision` is that of the optimized graph's matrix products and convolutions."""
         providers = self._native.get_providers()
         graph, source = self._executed_graph(providers)
-        manifest = None if self._accelerated is None else self._accelerated.manifest
+        manifest = self.manifest
         return {
             "runtime": "onnxruntime",
             "runtime_version": ort.__version__,
