@@ -320,8 +320,8 @@ def _candidates(
             if not np.isfinite(grid.coefficients).all():
                 reasons.append("its polynomials overflow")
                 continue
-            grid = _by_convention(subject, grid)
-            yield _Candidate(grid, max(_certify(subject, grid), _at_jumps(subject, grid)))
+            final = _by_convention(subject, grid)
+            yield _Candidate(final, max(_certify(subject, grid), _at_jumps(subject, final)))
 
 
 def _promising(

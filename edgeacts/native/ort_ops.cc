@@ -73,8 +73,10 @@ OrtStatus* floats(const OrtKernelInfo* info, const char* name, std::vector<float
 
 OrtStatus* integers(const OrtKernelInfo* info, const char* name, int64_t* out, size_t count) {
   size_t size = count;
-  EDGEACTS_TRY(g_ort->KernelInfoGetAttributeArray_int64(info, name, out, &size));
-  return size == count ? nullptr : refuse((std::string("attribute ") + name + " has a wrong length").c_str());
+  OrtStatus* status = g_ort->KernelInfoGetAttributeArray_int64(info, name, out, &size);
+  if (status == nullptr && size == count) return nullptr;
+  if (status != nullptr) g_ort->ReleaseStatus(status);
+  return refuse((std::string("attribute ") + name + " is missing or has a wrong length").c_str());
 }
 
 OrtStatus* table(const OrtKernelInfo* info, const char* name, std::unique_ptr<Table>* out) {
