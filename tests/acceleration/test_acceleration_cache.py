@@ -1,0 +1,525 @@
+"""Compiled models on disk: found again, rebuilt, refused, replaced by the model as it is, and loaded without edgeacts."""
+
+import json
+import logging
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+import pytest
+from accelerating import build, normal, stock_session
+from onnx import external_data_helper
+
+import edgeacts
+from edgeacts import native
+from edgeacts.acceleration import cache, compiling, opening, rewriting, writing
+from edgeacts.acceleration.manifest import Manifest
+from edgeacts.acceleration.rewriting import DOMAIN
+from edgeacts.errors import UsageError
+from edgeacts.runtimes import open_runtime, open_session
+
+FEED = {"x": normal(2, 3, 17, 12)}
+# Of a millisecond's work no timing can say which is faster.
+FAST = "compiling._medians = lambda sessions, feed: {n: 1.0 if n == 'stock' else 0.5 for n in sessions}"
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The cache."""
+    monkeypatch.setenv("EDGEACTS_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(
+        compiling, "_medians", lambda sessions, feed: {n: 1.0 if n == "stock" else 0.5 for n in sessions}
+    )
+    return tmp_path / "cache"
+
+
+def network() -> onnx.ModelProto:
+    return build(
+        """(float[n, 3, h, k] x) => (float[n, 32, p, q] y) { a = Conv(x, w) b = edgeacts.Mish(a)
+        c = Conv<pads=[1,1,1,1], group=32>(b, d) y = edgeacts.Nish(c) }""",
+        w=(32, 3, 3, 3), d=(32, 1, 3, 3),
+    )  # fmt: skip
+
+
+@pytest.fixture
+def model(tmp_path: Path) -> Path:
+    path = tmp_path / "model.onnx"
+    onnx.save(network(), path)
+    return path
+
+
+@pytest.fixture
+def broken(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Nothing can be compiled."""
+
+    def fail(*_: Any, **__: Any) -> None:
+        raise AssertionError("it was compiled again")
+
+    monkeypatch.setattr(opening, "compile_model", fail)
+    yield
+    monkeypatch.undo()
+
+
+def entries(folder: Path) -> list[Path]:
+    """What is in the cache; nothing temporary is."""
+    found = [p for p in folder.iterdir() if p.name[0] != "."]
+    assert all(p.name.endswith(".lock") for p in folder.iterdir() if p.name[0] == "."), list(folder.iterdir())
+    return found
+
+
+def assert_runs(model: Path, session: Any, kernels: bool = True) -> None:
+    assert isinstance(session, ort.InferenceSession)
+    options = session.get_session_options()
+    assert (options.graph_optimization_level == ort.GraphOptimizationLevel.ORT_DISABLE_ALL) == kernels
+    (wanted,), (got,) = stock_session(model).run(None, FEED), session.run(None, FEED)
+    np.testing.assert_allclose(got, wanted, rtol=0, atol=3e-5 * np.abs(wanted).max())
+
+
+def test_second_open_finds_the_first(model: Path, folder: Path, request: pytest.FixtureRequest) -> None:
+    assert_runs(model, open_session(model, accelerate=True))
+    (entry,) = entries(folder)
+    assert sorted(p.name for p in entry.iterdir()) == ["manifest.json", "model.onnx"]
+    kernels = [n.op_type for n in onnx.load(entry / "model.onnx").graph.node if n.domain == DOMAIN]
+    assert kernels, "nothing was accelerated"
+    request.getfixturevalue("broken")
+    assert_runs(model, open_session(model, accelerate=True))
+
+
+def test_what_is_best_as_it_is_is_remembered(
+    model: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
+    monkeypatch.setattr(
+        compiling, "_medians", lambda sessions, feed: {n: 1.0 + (n != "stock") for n in sessions}
+    )
+    with open_runtime(model, accelerate=True) as first:
+        said = first.executed()["accelerated"]
+    assert said.startswith("stock: nothing is faster here than the model as it is (of its time: tables 2.00")
+    (entry,) = entries(folder)
+    assert [p.name for p in entry.iterdir()] == ["manifest.json"]
+    request.getfixturevalue("broken")
+    with open_runtime(model, accelerate=True) as second:
+        assert second.executed()["accelerated"] == said
+        assert_runs(model, second.native, kernels=False)
+
+
+def _edit(change: dict[str, Any]) -> Any:
+    def edit(entry: Path) -> None:
+        path = entry / "manifest.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | change))
+
+    return edit
+
+
+def _flip(entry: Path) -> None:
+    data = bytearray((entry / "model.onnx").read_bytes())
+    data[len(data) // 2] ^= 1
+    (entry / "model.onnx").write_bytes(data)
+
+
+def _folder_for_file(entry: Path) -> None:
+    (entry / "manifest.json").unlink()
+    (entry / "manifest.json").mkdir()
+
+
+def _file_for_entry(entry: Path) -> None:
+    shutil.rmtree(entry)
+    entry.write_text("not a folder")
+
+
+DAMAGES = {
+    "one bit of the model": _flip,
+    "model cut": lambda e: os.truncate(e / "model.onnx", 1000),
+    "model empty": lambda e: os.truncate(e / "model.onnx", 0),
+    "model gone": lambda e: (e / "model.onnx").unlink(),
+    "manifest cut": lambda e: os.truncate(e / "manifest.json", 200),
+    "manifest empty": lambda e: os.truncate(e / "manifest.json", 0),
+    "manifest gone": lambda e: (e / "manifest.json").unlink(),
+    "manifest is a list": lambda e: (e / "manifest.json").write_text("[]"),
+    "manifest is binary": lambda e: (e / "manifest.json").write_bytes(b"\xff\xfe\0"),
+    "manifest of another version": _edit({"version": 99}),
+    "manifest of another kind": _edit({"kind": "training"}),
+    "manifest with another hash": _edit({"file_sha256": "0" * 64}),
+    "manifest of another model": _edit({"model_sha256": "0" * 64}),
+    "manifest is a folder": _folder_for_file,
+    "everything gone": shutil.rmtree,
+    "entry is a file": _file_for_entry,
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_damaged_entry_is_rebuilt(model: Path, folder: Path, damage: str) -> None:
+    open_session(model, accelerate=True)
+    (entry,) = entries(folder)
+    whole = (entry / "model.onnx").read_bytes()
+    DAMAGES[damage](entry)
+    assert_runs(model, open_session(model, accelerate=True))
+    assert entries(folder) == [entry]
+    assert (entry / "model.onnx").read_bytes() == whole
+    assert cache.read_entry(entry.name) is not None
+
+
+def test_key_is_of_all_that_the_result_depends_on(
+    model: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    open_session(model, accelerate=True)
+    known = 1
+    open_session(model, accelerate=True, threads=2)
+    changes = [
+        ("kernels", lambda m: m.setattr(native, "version", lambda: "another")),
+        ("isa", lambda m: m.setattr(native, "isa", lambda: "another")),
+        ("onnxruntime", lambda m: m.setattr(ort, "__version__", "9.9")),
+        ("cpu", lambda m: m.setattr(opening, "_cpu", lambda: "another")),
+        ("compilation", lambda m: m.setattr(opening, "_VERSION", 99)),
+    ]
+    known += 1
+    assert len(entries(folder)) == known
+    for what, change in changes:
+        with monkeypatch.context() as patch:
+            change(patch)
+            open_session(model, accelerate=True)
+        known += 1
+        assert len(entries(folder)) == known, what
+    changed = onnx.load(model)
+    changed.doc_string = "other bytes"
+    onnx.save(changed, model)
+    open_session(model, accelerate=True)
+    assert len(entries(folder)) == known + 1
+
+
+@pytest.mark.parametrize("place", ["initializer", "constant"])
+def test_external_weights_are_in_the_key(tmp_path: Path, folder: Path, place: str) -> None:
+    path = tmp_path / "external.onnx"
+    proto = network()
+    if place == "constant":
+        tensor = proto.graph.initializer.pop(0)
+        proto.graph.node.insert(0, onnx.helper.make_node("Constant", [], [tensor.name], value=tensor))
+    onnx.save(
+        proto, path, save_as_external_data=True, location="weights", size_threshold=0, convert_attribute=True
+    )
+    assert (tmp_path / "weights").is_file()
+    first = open_session(path, accelerate=True).run(None, FEED)[0]
+    weights = np.fromfile(tmp_path / "weights", np.float32)
+    (weights * 2).tofile(tmp_path / "weights")
+    second = open_session(path, accelerate=True)
+    assert np.abs(second.run(None, FEED)[0] - first).max() > 0.1
+    assert_runs(path, second)
+    assert len(entries(folder)) == 2
+    assert not any(
+        external_data_helper.uses_external_data(t)
+        for t in onnx.load(entries(folder)[0] / "model.onnx", load_external_data=False).graph.initializer
+    )
+
+
+def warned(caplog: pytest.LogCaptureFixture) -> str:
+    (record,) = [r for r in caplog.records if r.name == "edgeacts" and r.levelno == logging.WARNING]
+    return record.getMessage()
+
+
+def test_folder_that_cannot_be_written(model: Path, folder: Path, caplog: pytest.LogCaptureFixture) -> None:
+    folder.write_text("a file where the cache should be")
+    with open_runtime(model, accelerate=True) as session:
+        assert session.executed()["accelerated"].startswith(f"stock: cannot write to the cache {folder}: ")
+        assert_runs(model, session.native, kernels=False)
+    assert "runs as it is: cannot write to the cache" in warned(caplog)
+
+
+def test_disk_without_locks(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: Any) -> None:
+        raise OSError("no locks here")
+
+    monkeypatch.setattr("edgeacts.acceleration.cache.fcntl.flock", refuse)
+    assert_runs(model, open_session(model, accelerate=True))
+
+
+def test_wrong_table_is_refused(model: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody is told apart by timing: a fast candidate with a wrong number in a table does not run."""
+    right = rewriting._attach
+
+    def wrong(node: onnx.NodeProto, name: str, table: Any) -> None:
+        right(node, name, table)
+        attribute = next(a for a in node.attribute if a.name == name)
+        attribute.floats[2] += 0.5 if attribute.floats[5] else 0.0
+        for index in range(16, 200):
+            attribute.floats[index] *= 1.01
+
+    monkeypatch.setattr(rewriting, "_attach", wrong)
+    monkeypatch.setattr(
+        rewriting._End, "attributes", lambda self, which: [onnx.helper.make_attribute(which, 2),
+        onnx.helper.make_attribute(f"{which}_clip", [0.0, 1e30])],
+    )  # fmt: skip
+    with open_runtime(model, accelerate=True) as session:
+        said = session.executed()["accelerated"]
+        assert_runs(model, session.native, kernels=False)
+    assert said.startswith("stock: tables: its outputs differ by ")
+    assert "of their movement, more than 6" in said
+    (entry,) = entries(folder)
+    refused = Manifest.read(entry / "manifest.json").candidates
+    assert refused["tables"].error > 1e-3
+    assert refused["depthwise"].error > 1e-2
+
+
+def test_candidate_that_does_not_open_is_refused(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(rewriting, "_attach", lambda *_: None)  # tables without their numbers
+    with open_runtime(model, accelerate=True) as session:
+        assert session.executed()["accelerated"].startswith("depthwise: 0.50")
+        assert "attribute table is missing" in session._accelerated.manifest.candidates["tables"].why
+        assert_runs(model, session.native)
+
+
+def test_without_kernels(model: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(native, "missing", lambda: "edgeacts' kernels were not built: do this")
+    with open_runtime(model, accelerate=True) as session:
+        assert session.executed()["accelerated"] == "stock: edgeacts' kernels were not built: do this"
+        assert_runs(model, session.native, kernels=False)
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize("where", ["find_sites", "optimize", "outputs_of", "sample_feeds"])
+def test_whatever_fails_the_model_runs(model: Path, monkeypatch: pytest.MonkeyPatch, where: str) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise RuntimeError("a graph that nobody expected")
+
+    monkeypatch.setattr(compiling, where, fail)
+    with open_runtime(model, accelerate=True) as session:
+        said = session.executed()["accelerated"]
+        assert said.startswith("stock: ")
+        assert "a graph that nobody expected" in said
+        assert_runs(model, session.native, kernels=False)
+
+
+def test_compiled_file_that_does_not_open(
+    model: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    open_session(model, accelerate=True)
+    monkeypatch.setattr(opening, "kernel_options", lambda threads: ort.SessionOptions())  # no kernels
+    with open_runtime(model, accelerate=True) as session:
+        assert session.executed()["accelerated"].startswith("stock: the compiled file does not open: ")
+    assert "the compiled file does not open" in warned(caplog)
+
+
+def test_executed_says_what_was_chosen(model: Path) -> None:
+    with open_runtime(model, accelerate=True) as session:
+        executed = session.executed()
+    assert executed["accelerated"] == "tables: 0.50 of the time of the model as it is"
+    assert executed["precision_from"] == "compiled file"
+    assert any("Table" in str(operator) for operator in executed["operators"])
+    with open_runtime(model) as session:
+        assert session.executed()["accelerated"] is None
+
+
+@pytest.mark.parametrize(
+    ("given", "text"),
+    [
+        ({"level": "basic"}, "an accelerated model is optimized at level all: leave level 'basic' out"),
+        ({"runtime": "openvino"}, "accelerate"),
+        ({"precision": "bf16"}, "onnxruntime runs a model in the precision of its file"),
+    ],
+)
+def test_what_does_not_go_together(model: Path, given: dict[str, Any], text: str) -> None:
+    with pytest.raises(UsageError, match=text):
+        open_session(model, accelerate=True, **given)
+
+
+def test_only_the_cpu(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    cuda = "CUDAExecutionProvider"
+    monkeypatch.setattr(ort, "get_available_providers", lambda: [cuda, "CPUExecutionProvider"])
+    with pytest.raises(UsageError, match=f"only provider cpu runs models accelerated, not {cuda}"):
+        open_session(model, accelerate=True, provider="cuda")
+
+
+def test_file_in_the_runtimes_own_format(model: Path) -> None:
+    with pytest.raises(UsageError, match="is in ORT's own format"):
+        open_session(model.rename(model.with_suffix(".ort")), accelerate=True)
+
+
+# ---- processes
+
+_OPENERS = f"""
+import json, os, random, signal, sys, tempfile, time
+from pathlib import Path
+import numpy as np
+from edgeacts.acceleration import cache, compiling, opening
+from edgeacts.runtimes import open_session
+{FAST}
+model, feed, out = sys.argv[1], dict(np.load(sys.argv[2])), Path(sys.argv[3])
+
+def opener(name, prepare=lambda: None):
+    child = os.fork()
+    if child:
+        return child
+    try:
+        prepare()
+        session = open_session(model, accelerate=True)
+        assert "session.disable" or session
+        np.save(out / name, session.run(None, feed)[0])
+        os._exit(0 if int(session.get_session_options().graph_optimization_level) == 0 else 3)
+    finally:
+        os._exit(9)
+
+def wait(child):
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+"""
+_AT_ONCE = (
+    _OPENERS
+    + """
+read, write = os.pipe()
+children = [opener(f"{i}.npy", lambda: (os.close(write), os.read(read, 1))) for i in range(4)]
+os.close(read)
+os.close(write)  # they start together
+print([wait(child) for child in children])
+"""
+)
+_KILLED = (
+    _OPENERS
+    + """
+def dies(owner, name, call):
+    real, calls = getattr(owner, name), []
+    def patched(*args, **kwargs):
+        calls.append(1)
+        if len(calls) == call:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return real(*args, **kwargs)
+    return lambda: setattr(owner, name, patched)
+
+def gone():
+    for entry in Path(os.environ["EDGEACTS_CACHE"]).glob("[!.]*"):
+        cache.shutil.rmtree(entry)
+
+moments = [
+    dies(opening, "compile_model", 1), dies(compiling, "rewrite", 2), dies(opening, "write_entry", 1),
+    dies(cache, "_write", 1), dies(os, "fsync", 1), dies(cache, "_write", 2), dies(os, "fsync", 2),
+    dies(cache.shutil, "rmtree", 1), dies(Path, "rename", 1), dies(opening, "kernel_options", 1),
+]
+results = []
+for index, prepare in enumerate(moments):
+    gone()
+    results.append((wait(opener("killed.npy", prepare)), wait(opener(f"{index}.npy"))))
+random.seed(0)
+for index in range(5):  # at any moment of what takes about a tenth of a second
+    gone()
+    child = opener("killed.npy")
+    time.sleep(random.uniform(0, 0.15))
+    os.kill(child, signal.SIGKILL)
+    wait(child)
+    results.append((-9, wait(opener(f"{index + 20}.npy"))))
+print(results)
+"""
+)
+
+
+def run_openers(program: str, model: Path, tmp_path: Path) -> Any:
+    (tmp_path / "out").mkdir()
+    np.savez(tmp_path / "feed.npz", **FEED)
+    arguments = [str(model), str(tmp_path / "feed.npz"), str(tmp_path / "out")]
+    done = subprocess.run(
+        [sys.executable, "-c", program, *arguments], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    (wanted,) = stock_session(model).run(None, FEED)
+    outputs = [np.load(p) for p in (tmp_path / "out").iterdir()]
+    for output in outputs:
+        np.testing.assert_allclose(output, wanted, rtol=0, atol=3e-5 * np.abs(wanted).max())
+    return json.loads(done.stdout.replace("(", "[").replace(")", "]")), outputs
+
+
+def test_openers_at_once(model: Path, folder: Path, tmp_path: Path) -> None:
+    codes, outputs = run_openers(_AT_ONCE, model, tmp_path)
+    assert codes == [0] * 4
+    assert all(np.array_equal(output, outputs[0]) for output in outputs)
+    assert len(outputs) == 4
+    assert len(entries(folder)) == 1
+
+
+def test_killed_openers(model: Path, folder: Path, tmp_path: Path) -> None:
+    codes, _ = run_openers(_KILLED, model, tmp_path)
+    assert codes == [[-9, 0]] * 15
+    assert len(entries(folder)) == 1
+
+
+# ---- files for programs of one's own
+
+_PLAIN = """
+import importlib.util, sys
+sys.path[:0] = sys.argv[5:]
+assert importlib.util.find_spec("edgeacts") is None
+import numpy, onnxruntime
+options = onnxruntime.SessionOptions()
+options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+options.register_custom_ops_library(sys.argv[2])
+session = onnxruntime.InferenceSession(sys.argv[1], options, providers=["CPUExecutionProvider"])
+numpy.save(sys.argv[4], session.run(None, dict(numpy.load(sys.argv[3])))[0])
+assert "edgeacts" not in sys.modules
+"""
+
+
+def test_files_load_without_edgeacts(model: Path, tmp_path: Path) -> None:
+    written = edgeacts.accelerate(model, tmp_path / "out")
+    names = sorted(p.name for p in (tmp_path / "out").iterdir())
+    assert names == ["LOADING.md", "libedgeacts_kernels.so", "manifest.json", "model.onnx"]
+    assert written.library == tmp_path / "out" / "libedgeacts_kernels.so"
+    assert Manifest.read(tmp_path / "out" / "manifest.json") == written.manifest
+    guide = (tmp_path / "out" / "LOADING.md").read_text()
+    assert all(word in guide for word in ("Java", "C#", "C++", ort.__version__, "libedgeacts_kernels.so"))
+    np.savez(tmp_path / "feed.npz", **FEED)
+    moved = (tmp_path / "out").rename(tmp_path / "elsewhere")
+    arguments = [
+        moved / "model.onnx",
+        moved / "libedgeacts_kernels.so",
+        tmp_path / "feed.npz",
+        tmp_path / "y.npy",
+    ]
+    packages = Path(ort.__file__).parents[1]
+    command = [sys.executable, "-I", "-S", "-c", _PLAIN, *arguments, packages]
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    (here,) = open_session(model, accelerate=True).run(None, FEED)
+    np.testing.assert_array_equal(np.load(tmp_path / "y.npy"), here)
+
+
+def test_nothing_compiled_writes_no_library(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(compiling, "_medians", lambda sessions, feed: dict.fromkeys(sessions, 1.0))
+    written = edgeacts.accelerate(model, tmp_path / "out")
+    assert written.library is None
+    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == [
+        "LOADING.md",
+        "manifest.json",
+        "model.onnx",
+    ]
+    assert (tmp_path / "out" / "model.onnx").read_bytes() == model.read_bytes()
+    assert "Nothing was compiled: nothing is faster here" in (tmp_path / "out" / "LOADING.md").read_text()
+
+
+def test_library_of_an_earlier_run_does_not_stay(
+    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    edgeacts.accelerate(model, tmp_path / "out")
+    monkeypatch.setattr(native, "missing", lambda: "not built")
+    assert edgeacts.accelerate(model, tmp_path / "out").library is None
+    assert not (tmp_path / "out" / writing._LIBRARY.get(sys.platform, "libedgeacts_kernels.so")).exists()
+
+
+def test_external_weights_stay_with_the_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A model that is best as it is can be loaded from the folder that was written."""
+    onnx.save(
+        network(), tmp_path / "m.onnx", save_as_external_data=True, location="weights", size_threshold=0
+    )
+    monkeypatch.setattr(native, "missing", lambda: "not built")
+    written = edgeacts.accelerate(tmp_path / "m.onnx", tmp_path / "out")
+    (got,) = stock_session(written.model).run(None, FEED)
+    np.testing.assert_array_equal(got, stock_session(tmp_path / "m.onnx").run(None, FEED)[0])
+
+
+def test_accelerate_names_what_is_wrong(model: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="does not exist"):
+        edgeacts.accelerate(tmp_path / "none.onnx", tmp_path / "out")
+    with pytest.raises(UsageError, match="is a file, --out needs a folder"):
+        edgeacts.accelerate(model, model)
