@@ -26,6 +26,8 @@ class KernelReading:
         self._parameter = activation.parameters[0].name if len(activation.parameters) == 1 else None
         self._usable = not activation.parameters or self._parameter is not None
         self._mirrored = False
+        self._found: Table | None = None
+        self._ends: tuple[Table, Table] | None = None
 
     def run(self, x: Tensor, parameters: list[Tensor], factor: Tensor | None) -> Tensor | None:
         """factor·f(x) for dense float32 CPU tensors of one layout, in the threads of torch's own pool."""
@@ -78,18 +80,23 @@ class KernelReading:
         return out, torch.tensor(total, dtype=torch.float32)
 
     def _table(self, parameters: list[Tensor]) -> Table | None:
+        if self._found is not None:
+            return self._found
         order = self._by.count("x")
         try:
             if self._parameter is None:
-                return self._fixed(order)
-            at_0, at_1 = compile_affine(self._activation, order)
+                self._found = self._fixed(order)
+                return self._found
+            self._ends = self._ends or compile_affine(self._activation, order)
         except NotTabulated:
             return None
+        at_0, at_1 = self._ends
         others = len(self._by) - order
         if others > 1:
             return None
         if others == 1:
-            return at_0.combined(-1.0, at_1, 1.0)
+            self._found = at_0.combined(-1.0, at_1, 1.0)
+            return self._found
         value = float(parameters[0])
         return at_0.combined(1.0 - value, at_1, value)
 

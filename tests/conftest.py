@@ -9,6 +9,14 @@ import pytest
 sys.path.insert(0, str(Path(__file__).parent))  # pytest's importlib mode puts nothing there
 
 
+@pytest.fixture(scope="session", autouse=True)
+def own_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Compiled models of the tests go to a folder of their own, not to the user's cache."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("EDGEACTS_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture
 def one_thread() -> Iterator[None]:
     """On a busy machine several threads wait longer for each other than small tensors take."""

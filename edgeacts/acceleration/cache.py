@@ -64,7 +64,10 @@ def write_entry(key: str, data: bytes | None, manifest: Manifest) -> Path:
                 _write(temporary / MODEL, data)
             _write(temporary / MANIFEST, manifest.to_json())
             target = root / key
-            shutil.rmtree(target, ignore_errors=True)  # a damaged one, or the same
+            if target.is_dir():
+                shutil.rmtree(target, ignore_errors=True)  # a damaged one, or the same
+            else:
+                target.unlink(missing_ok=True)
             temporary.rename(target)
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
@@ -103,12 +106,13 @@ def model_hash(path: Path) -> str:
     data = read_bytes(path, "model", _MAX_MODEL_BYTES)
     digest = hashlib.sha256(data)
     if b"location" in data:  # the key of a place outside the file
-        for external in sorted(_externals(path)):
+        for external in sorted(external_files(path)):
             digest.update(sha256_file(external).encode())
     return digest.hexdigest()
 
 
-def _externals(path: Path) -> set[Path]:
+def external_files(path: Path) -> set[Path]:
+    """The files beside a model that hold its weights. Raises UsageError or DamagedFile."""
     names = {
         entry.value
         for tensor in _tensors(read_model(path))

@@ -10,6 +10,7 @@ from pathlib import Path
 import onnxruntime as ort
 
 from edgeacts import native
+from edgeacts.acceleration.cache import external_files
 from edgeacts.acceleration.manifest import Manifest
 from edgeacts.acceleration.opening import compiled_model
 from edgeacts.errors import EdgeactsError, UsageError, one_line
@@ -39,6 +40,8 @@ def accelerate(path: str | Path, out: str | Path, *, threads: int = 1) -> Writte
         raise UsageError(f"model {source} does not exist")
     if folder.is_file():
         raise UsageError(f"{folder} is a file, --out needs a folder")
+    if (folder / MODEL).resolve() == source.resolve():
+        raise UsageError(f"{source} would be written over: give another folder")
 
     def stock() -> ort.InferenceSession:
         options = ort.SessionOptions()
@@ -50,16 +53,20 @@ def accelerate(path: str | Path, out: str | Path, *, threads: int = 1) -> Writte
             raise EdgeactsError(f"onnxruntime cannot open {source}: {one_line(error)}") from error
 
     compiled, manifest = compiled_model(source, stock, threads=threads)
-    library: Path | None = None
     _copy(compiled or source, folder / MODEL)
+    library = folder / _LIBRARY.get(sys.platform, "libedgeacts_kernels.so")
     if compiled is not None:
         built = native.library_path()
         assert built is not None  # noqa: S101  a compiled model was checked with it
-        library = folder / _LIBRARY.get(sys.platform, "libedgeacts_kernels.so")
         _copy(built, library)
+    else:
+        for weights in external_files(source):
+            _copy(weights, folder / weights.relative_to(source.parent))
+        library.unlink(missing_ok=True)  # of an earlier run
     manifest.write(folder / MANIFEST)
-    write_text_atomic(folder / GUIDE, _guide(manifest, library))
-    return Written(folder / MODEL, library, manifest)
+    kept = None if compiled is None else library
+    write_text_atomic(folder / GUIDE, _guide(manifest, kept))
+    return Written(folder / MODEL, kept, manifest)
 
 
 def _copy(source: Path, target: Path) -> None:

@@ -89,17 +89,16 @@ def _table(result: RunResult) -> str:
     columns = sorted({s.runtime for s in result.latency.series})
     width = max(len(label) for label in result.trainings)
     lines = [
-        f"{'':<{width}} {'test accuracy':<17}" + "".join(f" {name:>13}" for name in columns) + "  parity"
+        f"{'':<{width}} {'accuracy, %':<14}" + "".join(f" {name:>11}" for name in columns) + " parity",
+        f"{'':<{width}} {'':<14}" + f" {'ms  ratio':>11}" * len(columns),
     ]
     for label, training in result.trainings.items():
         low, high = training.test_interval
-        accuracy = f"{training.test_accuracy:.1%} ({100 * low:.1f}-{100 * high:.1f})"
-        cells = f"{label:<{width}} {accuracy:<17}"
+        accuracy = f"{100 * training.test_accuracy:.1f} ({100 * low:.0f}-{100 * high:.0f})"
+        cells = f"{label:<{width}} {accuracy:<14}"
         for name in columns:
             series = next((s for s in result.latency.series if (s.label, s.runtime) == (label, name)), None)
-            cells += " " + (f"{series.median_ns / 1e6:.2f} ms {series.ratio:.2f}x" if series else "-").rjust(
-                13
-            )
+            cells += f" {f'{series.median_ns / 1e6:.2f} {series.ratio:.2f}x' if series else '-':>11}"
         verdicts = [v for key, v in result.verdicts.items() if key.split(" ")[0] == label]
-        lines.append(f"{cells}  {'pass' if all(v.passed for v in verdicts) else 'FAIL'}")
+        lines.append(f"{cells} {'pass' if all(v.passed for v in verdicts) else 'FAIL'}")
     return "\n".join(lines)

@@ -146,7 +146,6 @@ DAMAGES = {
     "manifest of another version": _edit({"version": 99}),
     "manifest of another kind": _edit({"kind": "training"}),
     "manifest with another hash": _edit({"file_sha256": "0" * 64}),
-    "manifest of another model": _edit({"model_sha256": "0" * 64}),
     "manifest is a folder": _folder_for_file,
     "everything gone": shutil.rmtree,
     "entry is a file": _file_for_entry,
@@ -258,7 +257,7 @@ def test_wrong_table_is_refused(model: Path, folder: Path, monkeypatch: pytest.M
         said = session.executed()["accelerated"]
         assert_runs(model, session.native, kernels=False)
     assert said.startswith("stock: tables: its outputs differ by ")
-    assert "of their movement, more than 6" in said
+    assert "of their movement, more than 5" in said
     (entry,) = entries(folder)
     refused = Manifest.read(entry / "manifest.json").candidates
     assert refused["tables"].error > 1e-3
@@ -309,7 +308,7 @@ def test_executed_says_what_was_chosen(model: Path) -> None:
         executed = session.executed()
     assert executed["accelerated"] == "tables: 0.50 of the time of the model as it is"
     assert executed["precision_from"] == "compiled file"
-    assert any("Table" in str(operator) for operator in executed["operators"])
+    assert "edgeacts.kernels:Table" in executed["operators"]
     with open_runtime(model) as session:
         assert session.executed()["accelerated"] is None
 
@@ -357,7 +356,6 @@ def opener(name, prepare=lambda: None):
     try:
         prepare()
         session = open_session(model, accelerate=True)
-        assert "session.disable" or session
         np.save(out / name, session.run(None, feed)[0])
         os._exit(0 if int(session.get_session_options().graph_optimization_level) == 0 else 3)
     finally:
@@ -523,3 +521,5 @@ def test_accelerate_names_what_is_wrong(model: Path, tmp_path: Path) -> None:
         edgeacts.accelerate(tmp_path / "none.onnx", tmp_path / "out")
     with pytest.raises(UsageError, match="is a file, --out needs a folder"):
         edgeacts.accelerate(model, model)
+    with pytest.raises(UsageError, match="would be written over"):
+        edgeacts.accelerate(model, model.parent)

@@ -229,11 +229,27 @@ GRAPHS: dict[str, tuple[str, dict[str, Any], list[str], list[str]]] = {
             f = LeakyRelu<alpha=0.375244140625>(e) g = LeakyRelu(f) y = edgeacts.Nish(g) }""",
         {**_CONV, "v": (16, 16, 1, 1)}, [IN_PLACE, TABLE], [IN_PLACE, TABLE],
     ),
-    "LeakyRelu with a marker's slope in a branch and in a function of the user's": (
-        _PLAIN + """{ a = Conv(x, w) b = edgeacts.Mish(a) c = user.Mine(b) t = Constant<value = bool {1}>()
-            e = If(t)<then_branch = g1 () => (float[n, c, p, q] u) { u = LeakyRelu<alpha=0.375>(c) },
-                      else_branch = g2 () => (float[n, c, p, q] v) { v = Identity(c) }>
+    "LeakyRelu with a marker's slope in a function of the user's": (
+        _PLAIN + "{ a = Conv(x, w) b = edgeacts.Mish(a) c = user.Mine(b) y = edgeacts.Nish(c) }",
+        _CONV, [IN_PLACE, TABLE], [IN_PLACE, TABLE],
+    ),
+    "LeakyRelu with a marker's slope in a branch": (
+        _PLAIN + """{ a = Conv(x, w) b = edgeacts.Mish(a) t = Constant<value = bool {1}>()
+            e = If(t)<then_branch = g1 () => (float[n, c, p, q] u) { u = LeakyRelu<alpha=0.375>(b) },
+                      else_branch = g2 () => (float[n, c, p, q] v) { v = Identity(b) }>
             y = edgeacts.Nish(e) }""", _CONV, [IN_PLACE, TABLE], [IN_PLACE, TABLE],
+    ),
+    "matrix product feeds activation and skip": (
+        "(float[n, 9] x) => (float[n, 12] y) { a = MatMul(x, w) b = edgeacts.Mish(a) y = Add(b, a) }",
+        {"w": (9, 12)}, [TABLE], [TABLE],
+    ),
+    "Gemm feeds activation and an output": (
+        """(float[n, 9] x) => (float[n, 12] y, float[n, 12] a) { a = Gemm(x, w, c) b = edgeacts.Mish(a)
+            y = edgeacts.Nish(b) }""", {"w": (9, 12), "c": (12,)}, [TABLE, TABLE], [TABLE, TABLE],
+    ),
+    "convolution in one dimension feeds two activations": (
+        """(float[n, 3, t] x) => (float[n, 16, u] y) { a = Conv(x, w) b = edgeacts.Mish(a) c = edgeacts.Nish(a)
+            y = Sub(b, c) }""", {"w": (16, 3, 3)}, [TABLE, TABLE], [TABLE, TABLE],
     ),
     "matrix products": (
         """(float[n, 9] x) => (float[n, 4] y) { a = Gemm(x, w, b) c = edgeacts.SAU<alpha=0.2, n=2.0>(a)

@@ -108,7 +108,10 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
         ),
         ("verify OUT/none.onnx OUT/none.onnx", "none.onnx does not exist"),
         ("verify OUT/none OUT/none.onnx", "does not exist"),
-        ("verify MODEL MODEL --runtime tvm", "unknown runtime 'tvm': valid: onnxruntime, openvino"),
+        (
+            "verify MODEL MODEL --runtime tvm",
+            "unknown runtime 'tvm': valid: onnxruntime, accelerated, openvino",
+        ),
         ("verify MODEL MODEL --precision f8", "unknown precision 'f8'"),
         (
             "verify MODEL MODEL --size height",

@@ -99,7 +99,7 @@ def test_verify_says_yes(trained_digits: Path, capsys: Capture, tmp_path: Path) 
     assert verdict.passed
     assert text.splitlines()[-1].startswith("PASS: ") or "\nPASS: " in text
     assert {r.inputs for r in verdict.rows} == {"validation", "random", "extremes"}
-    assert {r.runtime for r in verdict.rows} == {"onnxruntime", "openvino"}
+    assert {r.runtime for r in verdict.rows} == {"onnxruntime", "accelerated", "openvino"}
     assert max(map(len, text.splitlines())) <= 80
 
 

@@ -16,7 +16,7 @@ from torch import nn
 from edgeacts.activations import names
 from edgeacts.errors import DamagedFile, EdgeactsError, NotAvailable, UsageError
 from edgeacts.models import build_model
-from edgeacts.parity import format_verdict, verify
+from edgeacts.parity import RUNTIMES, format_verdict, verify
 from edgeacts.parity import references as reference_runs
 from edgeacts.records import Verdict
 from edgeacts.runtimes import levels, openvino_precision
@@ -52,7 +52,7 @@ def test_an_exported_network_passes_on_every_runtime_and_level(exported: Exporte
     verdict = verify(pair.model, pair.path, label="net", reference_sha256="f" * 64)
     assert verdict.passed, format_verdict(verdict)
     judged = {(r.runtime, r.level) for r in verdict.rows}
-    assert judged == {(name, level) for name in ("onnxruntime", "openvino") for level in levels(name)}
+    assert judged == {(name, level) for name in RUNTIMES for level in levels(name)}
     assert {r.inputs for r in verdict.rows} == {"random", "extremes"}
     assert all(r.value_count and r.relative_error is not None for r in verdict.rows)
     assert (verdict.reference, verdict.reference_sha256, verdict.skipped) == ("net", "f" * 64, {})
