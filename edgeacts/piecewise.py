@@ -147,12 +147,10 @@ class Table:
     @cached_property
     def numbers(self) -> Floats:
         """Everything the kernels need, as one array of float32."""
-        if self.left[0] != 0:
-            kind = _LINE
-        else:  # what x clamped to the left end gives is the tail already, or as good as
+        kind, right = _kinds(self.left, self.right)
+        if kind == _FLAT:  # what x clamped to the left end gives may be the tail already, or as good as
             at_end = float(self.wide.read(np.array([self.wide.lo], np.float32))[0])
             kind = _CLAMP if abs(at_end - self.left[1]) <= _AS_GOOD else _FLAT
-        right = _FLAT if self.right[0] == 0 else _SAME if self.right == (1.0, 0.0) else _LINE
         header = [float(FORMAT), *self.left, *self.right, kind, right, 0.0]
         result = np.array(
             header + self.wide.numbers(WIDE_DEGREE) + self.narrow.numbers(NARROW_DEGREE), np.float32
@@ -199,7 +197,15 @@ class Table:
         bound = abs(share) * self.bound + abs(other_share) * other.bound
         left, right = lines(self.left, other.left), lines(self.right, other.right)
         wide, narrow = grids(self.wide, other.wide), grids(self.narrow, other.narrow)
-        return Table(self.name, self.formula, bound, left, right, wide, narrow)
+        result = Table(self.name, self.formula, bound, left, right, wide, narrow)
+        # Straight from the two tables' numbers: a trained parameter asks for this at every step.
+        numbers = (share * self.numbers + other_share * other.numbers).astype(np.float32)
+        numbers[: _HEADER - 1] = (float(FORMAT), *left, *right, *_kinds(left, right))
+        for start in (_HEADER, _HEADER + _GRID_HEADER + WIDE_SEGMENTS * (WIDE_DEGREE + 1)):
+            numbers[start : start + _GRID_HEADER] = self.numbers[start : start + _GRID_HEADER]
+        numbers.setflags(write=False)
+        vars(result)["numbers"] = numbers
+        return result
 
     def to_record(self) -> dict[str, Any]:
         """For the metadata of a model: plain values and one base64 text (about 2 KB)."""
@@ -232,6 +238,14 @@ def _fma(a: Floats, b: Floats | np.float32, c: Floats | np.float32) -> Floats:
     lost = (product - (total - kept)) + (term - kept)
     even = np.isfinite(total) & (lost != 0) & (total.view(np.int64) % 2 == 0)
     return np.where(even, np.nextafter(total, np.copysign(np.inf, lost)), total).astype(np.float32)
+
+
+def _kinds(left: tuple[float, float], right: tuple[float, float]) -> tuple[float, float]:
+    """How a kernel continues on the left and on the right."""
+    return (
+        _FLAT if left[0] == 0 else _LINE,
+        _FLAT if right[0] == 0 else _SAME if right == (1.0, 0.0) else _LINE,
+    )
 
 
 def _line(line: tuple[float, float], x: Floats) -> Floats:

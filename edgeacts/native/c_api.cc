@@ -40,7 +40,7 @@ void by_parts(const Job& job, size_t start, size_t n, double* sum) {
       *sum += k.dot(job.factor + from, y, count);
     }
     if (job.factor != nullptr)
-      k.map_times(*job.table, source, job.factor + from, job.y + from, count);
+      k.map_times(*job.table, source, job.factor + from, job.y + from, count, false);
     else
       k.map(*job.table, source, job.y + from, count);
   }
@@ -51,10 +51,10 @@ void work(void* data) {
   const edgeacts::Kernels& k = edgeacts::kernels();
   for (size_t piece = job.next++; piece < job.pieces; piece = job.next++) {
     const size_t start = piece * kPiece, n = std::min(kPiece, job.count - start);
-    if (job.mirrored || job.sums != nullptr)
+    if ((job.mirrored && job.factor == nullptr) || job.sums != nullptr)
       by_parts(job, start, n, job.sums != nullptr ? &job.sums[piece] : nullptr);
     else if (job.factor != nullptr)
-      k.map_times(*job.table, job.x + start, job.factor + start, job.y + start, n);
+      k.map_times(*job.table, job.x + start, job.factor + start, job.y + start, n, job.mirrored);
     else
       k.map(*job.table, job.x + start, job.y + start, n);
   }

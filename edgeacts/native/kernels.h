@@ -31,8 +31,8 @@ struct Kernels {
   const char* name;
   // y = f(x); x and y may be the same.
   void (*map)(const Table&, const float* x, float* y, size_t n);
-  // y = factor * f(x), for backward passes.
-  void (*map_times)(const Table&, const float* x, const float* factor, float* y, size_t n);
+  // y = factor * f(x), or factor * f(-x), for backward passes.
+  void (*map_times)(const Table&, const float* x, const float* factor, float* y, size_t n, bool mirrored);
   void (*negate)(const float* x, float* y, size_t n);
   float (*dot)(const float* a, const float* b, size_t n);  // for a few thousand numbers
   // Output rows [first, last) of block `index` of batch · blocks; `scratch` holds depthwise_scratch() numbers.
