@@ -10,7 +10,7 @@ from edgeacts.report.evidence import Evidence, Problem, Source, Sourced
 
 RUNTIME_NAMES = {
     "onnxruntime": "ONNX Runtime",
-    "accelerated": "accelerated",
+    "accelerated": "accelerated ONNX Runtime",
     "openvino": "OpenVINO",
     "torch": "PyTorch",
 }
