@@ -19,11 +19,10 @@ from edgeacts.acceleration.graph import subgraphs
 from edgeacts.acceleration.manifest import Manifest
 from edgeacts.errors import DamagedFile, EdgeactsError, UsageError
 from edgeacts.files import read_bytes, sha256_file
-from edgeacts.onnx_metadata import read_model
+from edgeacts.onnx_metadata import MAX_MODEL_BYTES, read_model
 
 CACHE_VARIABLE = "EDGEACTS_CACHE"
 MODEL, MANIFEST = "model.onnx", "manifest.json"
-_MAX_MODEL_BYTES = 2**31 - 1
 
 
 def cache_folder() -> Path:
@@ -103,7 +102,7 @@ def entry_lock(key: str) -> Iterator[None]:
 
 def model_hash(path: Path) -> str:
     """SHA-256 of a model file and of the files that hold its weights. Raises UsageError or DamagedFile."""
-    data = read_bytes(path, "model", _MAX_MODEL_BYTES)
+    data = read_bytes(path, "model", MAX_MODEL_BYTES)
     digest = hashlib.sha256(data)
     if b"location" in data:  # the key of a place outside the file
         for external in sorted(external_files(path)):

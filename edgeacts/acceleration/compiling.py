@@ -16,10 +16,12 @@ import onnxruntime as ort
 from edgeacts import native
 from edgeacts.acceleration.manifest import CandidateRecord, SiteRecord
 from edgeacts.acceleration.markers import Markers, optimize
+from edgeacts.acceleration.rewriting import DOMAIN as KERNELS
 from edgeacts.acceleration.rewriting import Placed, rewrite
 from edgeacts.acceleration.samples import largest_error, outputs_of, sample_feeds
 from edgeacts.acceleration.sites import Site, find_sites
 from edgeacts.errors import EdgeactsError, one_line
+from edgeacts.onnx_metadata import MAX_MODEL_BYTES
 
 _WAYS = {"tables": "none", "depthwise": "activated", "depthwise everywhere": "all"}
 _BUDGET, _LEAST_ROUNDS, _MOST_ROUNDS = 0.8, 7, 60  # seconds and rounds of timing
@@ -127,7 +129,7 @@ class _Compilation:
     def _build(self, way: str, depthwise: str) -> None:
         try:
             model, placed = rewrite(self.optimized, self.markers, depthwise=depthwise)
-            if not any(node.domain == "edgeacts.kernels" for node in model.graph.node):
+            if not any(node.domain == KERNELS for node in model.graph.node):
                 return
             data = model.SerializeToString(deterministic=True)
             if any(data == other for other, _, _ in self.built.values()):
@@ -196,7 +198,7 @@ def load_whole(path: Path) -> onnx.ModelProto:
         model = onnx.load(path)
     except Exception as error:  # protobuf's and onnx's errors share nothing but Exception
         raise EdgeactsError(f"{path} cannot be read: {one_line(error)}") from error
-    if model.ByteSize() > 2**31 - 1:
+    if model.ByteSize() > MAX_MODEL_BYTES:
         raise EdgeactsError(
             f"{path} is larger than 2 GiB with its weights, which a compiled file cannot hold"
         )

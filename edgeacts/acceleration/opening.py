@@ -12,7 +12,7 @@ from typing import Any
 import onnxruntime as ort
 
 from edgeacts import native
-from edgeacts.acceleration.cache import entry_key, entry_lock, model_hash, read_entry, write_entry
+from edgeacts.acceleration.cache import MODEL, entry_key, entry_lock, model_hash, read_entry, write_entry
 from edgeacts.acceleration.compiling import Compiled, compile_model, kernel_options, load_whole
 from edgeacts.acceleration.manifest import Manifest
 from edgeacts.circumstances import cpu
@@ -82,7 +82,7 @@ def _make(path: Path, stock: Any, threads: int, key: str, digest: str) -> tuple[
     result = compile_model(load_whole(path), stock(), threads=threads, where=str(path))
     manifest = _manifest(result, threads, digest)
     folder = write_entry(key, result.data, manifest)
-    return (None if result.data is None else folder / "model.onnx"), manifest
+    return (None if result.data is None else folder / MODEL), manifest
 
 
 def _manifest(result: Compiled, threads: int, digest: str) -> Manifest:

@@ -9,6 +9,7 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
+from edgeacts import native
 from edgeacts.acceleration.graph import (
     attributes,
     consumers,
@@ -97,15 +98,9 @@ def rewrite(
     return result, rewriter.placed
 
 
-def depthwise_block(model: onnx.ModelProto) -> int:
-    """Channels of a block, as this ONNX Runtime lays them out: what ReorderOutput's and the weights' sizes divide by."""
-    return 16 if _has_avx512() else 8
-
-
-def _has_avx512() -> bool:
-    from edgeacts import native
-
-    return native.available() and native.has("avx512")
+def _block() -> int:
+    """Channels of a block in ONNX Runtime's layout on this CPU."""
+    return 16 if native.available() and native.has("avx512") else 8
 
 
 class _Rewriter:
@@ -114,7 +109,7 @@ class _Rewriter:
         self.weights = {tensor.name: tensor for tensor in model.graph.initializer}
         self.placed: list[Placed] = []
         self.uses = use_counts(model.graph)
-        self.block = depthwise_block(model)
+        self.block = _block()
         self._nothing = 0
 
     # ---- depthwise convolutions
@@ -251,6 +246,7 @@ class _Rewriter:
         node = helper.make_node(
             "TableInPlace" if alone else "Table", [source], [target], name=f"{target}_table", domain=DOMAIN
         )
+        assert site.table is not None  # noqa: S101  tables() passes no others
         _attach(node, "table", site.table)
         self.placed.append(
             Placed(site.name, "table, in place" if alone else "table", "blocked" if blocked else "plain")
@@ -271,9 +267,8 @@ def _blocked(graph: onnx.GraphProto) -> set[str]:
     return found
 
 
-def _attach(node: onnx.NodeProto, name: str, table: Table | None) -> None:
-    if table is not None:
-        node.attribute.append(helper.make_attribute(name, table.numbers.tolist()))
+def _attach(node: onnx.NodeProto, name: str, table: Table) -> None:
+    node.attribute.append(helper.make_attribute(name, table.numbers.tolist()))
 
 
 def _restore(node: onnx.NodeProto, site: Site) -> None:

@@ -10,8 +10,7 @@ import onnx
 
 from edgeacts.acceleration.graph import attributes, varying
 from edgeacts.acceleration.patterns import recognise
-from edgeacts.errors import DamagedFile
-from edgeacts.piecewise import Table, TableBook
+from edgeacts.piecewise import METADATA_KEY, Table, TableBook
 
 DOMAIN = "edgeacts"
 # One operator that every runtime fuses into the convolution before it at no cost: nothing to gain.
@@ -104,7 +103,7 @@ def _slope(model: onnx.ModelProto, call: onnx.NodeProto) -> float:
 def stock_tables() -> TableBook:
     """The tables of the catalogue's activations with their default parameters, for models that carry none."""
     text = resources.files("edgeacts.acceleration").joinpath("stock_tables.json").read_text("utf-8")
-    return TableBook.of({"edgeacts.tables": text}, "edgeacts' own tables")
+    return TableBook.of({METADATA_KEY: text}, "edgeacts' own tables")
 
 
 def _stock(book: TableBook, operator: str, values: Mapping[str, float]) -> Table | str:
@@ -119,4 +118,4 @@ def _stock(book: TableBook, operator: str, values: Mapping[str, float]) -> Table
     return table if beta == 1.0 else table.scaled(beta)
 
 
-__all__ = ["DOMAIN", "DamagedFile", "Site", "find_sites", "stock_tables"]
+__all__ = ["DOMAIN", "Site", "find_sites", "stock_tables"]

@@ -10,13 +10,13 @@ from pathlib import Path
 import onnxruntime as ort
 
 from edgeacts import native
-from edgeacts.acceleration.cache import external_files
+from edgeacts.acceleration.cache import MANIFEST, MODEL, external_files
 from edgeacts.acceleration.manifest import Manifest
 from edgeacts.acceleration.opening import compiled_model
 from edgeacts.errors import EdgeactsError, UsageError, one_line
 from edgeacts.files import atomic_path, write_text_atomic
 
-MODEL, MANIFEST, GUIDE = "model.onnx", "manifest.json", "LOADING.md"
+GUIDE = "LOADING.md"
 _LIBRARY = {"win32": "edgeacts_kernels.dll", "darwin": "libedgeacts_kernels.dylib"}
 
 

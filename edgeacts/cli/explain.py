@@ -10,6 +10,7 @@ from typing import Any
 
 from edgeacts.cli.options import wrapped, write_json
 from edgeacts.errors import DamagedFile
+from edgeacts.piecewise import METADATA_KEY
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -106,7 +107,7 @@ def _model(path: Path, threads: int) -> dict[str, Any]:
     }
 
 
-_OWN = ("edgeacts.forms", "edgeacts.tables")
+_OWN = ("edgeacts.forms", METADATA_KEY)
 
 
 def _acceleration(path: Path, threads: int) -> dict[str, Any]:
