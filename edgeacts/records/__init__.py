@@ -1,0 +1,58 @@
+"""Frozen records that stages exchange, one file a subject; `Record` says what they have in common."""
+
+from edgeacts.records.base import Record, to_builtins
+from edgeacts.records.conformance import ConformanceRecord, ConformanceRow
+from edgeacts.records.divergence import DivergenceRecord, LayerRow
+from edgeacts.records.export import ExportRecord
+from edgeacts.records.latency import LatencyBlock, LatencyRecord, LatencySeries, NoiseFloor
+from edgeacts.records.modes import (
+    ColdRecord,
+    ColdSeries,
+    MemoryRecord,
+    MemorySeries,
+    OperatorTime,
+    PacedRecord,
+    PacedSeries,
+    ProfileRecord,
+    ProfileSeries,
+    Subject,
+    SustainedRecord,
+    SustainedSeries,
+    ThroughputRecord,
+    ThroughputSeries,
+)
+from edgeacts.records.parity import Budget, ParityRow, Verdict
+from edgeacts.records.training import Epoch, TrainingRecord
+
+__all__ = [
+    "Budget",
+    "ColdRecord",
+    "ColdSeries",
+    "ConformanceRecord",
+    "ConformanceRow",
+    "DivergenceRecord",
+    "Epoch",
+    "ExportRecord",
+    "LatencyBlock",
+    "LatencyRecord",
+    "LatencySeries",
+    "LayerRow",
+    "MemoryRecord",
+    "MemorySeries",
+    "NoiseFloor",
+    "OperatorTime",
+    "PacedRecord",
+    "PacedSeries",
+    "ParityRow",
+    "ProfileRecord",
+    "ProfileSeries",
+    "Record",
+    "Subject",
+    "SustainedRecord",
+    "SustainedSeries",
+    "ThroughputRecord",
+    "ThroughputSeries",
+    "TrainingRecord",
+    "Verdict",
+    "to_builtins",
+]
