@@ -1,4 +1,5 @@
-"""A table: one pointwise function as polynomials on equal segments with a line beyond each end. What the kernels evaluate.
+"""A table: one pointwise function as polynomials on equal segments, and as one quotient of two, with a line beyond each end.
+What the kernels evaluate.
 
 It needs neither torch nor SymPy: tables are compiled by `edgeacts.tables`, travel in the model's metadata as text, and are
 read again on the device.
@@ -16,11 +17,13 @@ from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
+from edgeacts import quotient
 from edgeacts.errors import DamagedFile
+from edgeacts.quotient import Floats, Quotient, fma
 
-FORMAT = 1
+FORMAT = 2
 METADATA_KEY = "edgeacts.tables"
 WIDE_SEGMENTS, WIDE_DEGREE = 32, 5
 WIDE_DEGREES = (2, 5)  # those that the kernels are compiled for
@@ -32,13 +35,13 @@ NUMBERS = (
     + WIDE_SEGMENTS * (WIDE_DEGREE + 1)
     + _GRID_HEADER
     + NARROW_SEGMENTS * (NARROW_DEGREE + 1)
+    + quotient.SIZE
 )
 _CLAMP, _FLAT, _LINE, _SAME = 0.0, 1.0, 2.0, 3.0
 _FARTHEST_SEGMENT = 2**21
 _AS_GOOD = 1e-8  # of a tail: what no bound notices
 
-Floats = NDArray[np.float32]
-Which = Literal["wide", "narrow"]
+Which = Literal["wide", "narrow", "quotient"]
 
 
 @dataclass(frozen=True)
@@ -105,13 +108,13 @@ class Grid:
         step = np.float32(self.step)
         inside = np.minimum(np.maximum(x, self.ends[0]), self.ends[1])
         number = self.number(np.minimum(np.maximum(inside, self.knees[0]), self.knees[1]))
-        t = _fma(-number, step, inside)
+        t = fma(-number, step, inside)
         if self.centred:
             t = t - np.float32(0.5) * step
         column = np.nan_to_num(number).astype(np.int64) % self.segments
         y: Floats = self.coefficients[-1][column]
         for row in self.coefficients[-2::-1]:
-            y = _fma(y, t, row[column])
+            y = fma(y, t, row[column])
         return y
 
     def numbers(self, degree: int) -> list[float]:
@@ -133,7 +136,7 @@ class Table:
     """y = f(x) within `bound`·max(1, |x|) in float32: NaN gives NaN, ±inf follow the lines `left` and `right`.
 
     A line is (slope, offset). The wide grid (32 segments, degree 5) is for AVX-512 and plain C++, the narrow one (8 segments)
-    for AVX2 and NEON, where a permutation reaches 8 numbers.
+    for NEON, where a lookup reaches 8 numbers, the quotient for AVX2, which takes the narrow grid where there is none.
     """
 
     name: str
@@ -143,6 +146,7 @@ class Table:
     right: tuple[float, float]
     wide: Grid
     narrow: Grid
+    quotient: Quotient | None = None
 
     @cached_property
     def numbers(self) -> Floats:
@@ -153,18 +157,29 @@ class Table:
             kind = _CLAMP if abs(at_end - self.left[1]) <= _AS_GOOD else _FLAT
         header = [float(FORMAT), *self.left, *self.right, kind, right, 0.0]
         result = np.array(
-            header + self.wide.numbers(WIDE_DEGREE) + self.narrow.numbers(NARROW_DEGREE), np.float32
+            [
+                *header,
+                *self.wide.numbers(WIDE_DEGREE),
+                *self.narrow.numbers(NARROW_DEGREE),
+                *(self.quotient.numbers() if self.quotient else quotient.NONE),
+            ],
+            np.float32,
         )
         result.setflags(write=False)
         return result
 
     def read(self, x: ArrayLike, which: Which = "wide") -> Floats:
-        """What a kernel computes, in numpy: the reference that the kernels are tested against."""
+        """What a kernel computes, in numpy: the reference that the kernels are tested against.
+
+        "quotient" is the narrow grid where there is none.
+        """
         grid = self.wide if which == "wide" else self.narrow
         values = np.asarray(x, np.float32)
         with np.errstate(all="ignore"):
+            if which == "quotient" and self.quotient is not None:
+                return self.quotient.read(values, self.left, self.right)
             y = grid.read(values)
-            if which == "narrow" or self.numbers[5] != _CLAMP:
+            if which != "wide" or self.numbers[5] != _CLAMP:
                 y = np.where(values < grid.ends[0], _line(self.left, values), y)
             if which == "wide" and self.right == (1.0, 0.0):
                 least = np.maximum(values, grid.ends[0]) if self.numbers[5] == _CLAMP else values
@@ -179,7 +194,8 @@ class Table:
         bound = self.bound * max(1.0, 1.0 / beta) + 8 * 2.0**-24
         wide, narrow = _scaled(self.wide, beta), _scaled(self.narrow, beta)
         left, right = ((slope, offset / beta) for slope, offset in (self.left, self.right))
-        return Table(f"{self.name} (β = {beta:g})", self.formula, bound, left, right, wide, narrow)
+        whole = None if self.quotient is None else self.quotient.scaled(beta)
+        return Table(f"{self.name} (β = {beta:g})", self.formula, bound, left, right, wide, narrow, whole)
 
     def combined(self, share: float, other: Table, other_share: float) -> Table:
         """share·f + other_share·g, for two tables on the same segments."""
@@ -203,6 +219,7 @@ class Table:
         numbers[: _HEADER - 1] = (float(FORMAT), *left, *right, *_kinds(left, right))
         for start in (_HEADER, _HEADER + _GRID_HEADER + WIDE_SEGMENTS * (WIDE_DEGREE + 1)):
             numbers[start : start + _GRID_HEADER] = self.numbers[start : start + _GRID_HEADER]
+        numbers[-quotient.SIZE :] = 0.0  # quotients do not add up
         numbers.setflags(write=False)
         vars(result)["numbers"] = numbers
         return result
@@ -230,16 +247,6 @@ def _scaled(grid: Grid, beta: float) -> Grid:
     return Grid(step, grid.first, coefficients, grid.centred, lo, hi)
 
 
-def _fma(a: Floats, b: Floats | np.float32, c: Floats | np.float32) -> Floats:
-    """a·b + c rounded once: the float64 sum keeps by its last bit that something was lost, so that no tie appears in it."""
-    product, term = a.astype(np.float64) * np.asarray(b, np.float64), np.asarray(c, np.float64)
-    total = np.asarray(product + term)
-    kept = total - product
-    lost = (product - (total - kept)) + (term - kept)
-    even = np.isfinite(total) & (lost != 0) & (total.view(np.int64) % 2 == 0)
-    return np.where(even, np.nextafter(total, np.copysign(np.inf, lost)), total).astype(np.float32)
-
-
 def _kinds(left: tuple[float, float], right: tuple[float, float]) -> tuple[float, float]:
     """How a kernel continues on the left and on the right."""
     return (
@@ -250,7 +257,7 @@ def _kinds(left: tuple[float, float], right: tuple[float, float]) -> tuple[float
 
 def _line(line: tuple[float, float], x: Floats) -> Floats:
     slope, offset = np.float32(line[0]), np.float32(line[1])
-    return np.full_like(x, offset) if slope == 0 else _fma(x, slope, offset)
+    return np.full_like(x, offset) if slope == 0 else fma(x, slope, offset)
 
 
 def _decode(record: Any) -> Table:
@@ -267,9 +274,10 @@ def _decode(record: Any) -> Table:
         raise ValueError("its numbers are not finite")
     split = _HEADER + _GRID_HEADER + WIDE_SEGMENTS * (WIDE_DEGREE + 1)
     wide = _decode_grid(numbers[_HEADER:split], WIDE_SEGMENTS, centred=False)
-    narrow = _decode_grid(numbers[split:], NARROW_SEGMENTS, centred=True)
+    narrow = _decode_grid(numbers[split : -quotient.SIZE], NARROW_SEGMENTS, centred=True)
     ends = [float(v) for v in numbers[1:5]]
-    return Table(name, formula, bound, (ends[0], ends[1]), (ends[2], ends[3]), wide, narrow)
+    whole = quotient.decode(numbers[-quotient.SIZE :])
+    return Table(name, formula, bound, (ends[0], ends[1]), (ends[2], ends[3]), wide, narrow, whole)
 
 
 def _decode_grid(numbers: Floats, segments: int, *, centred: bool) -> Grid:

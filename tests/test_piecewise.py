@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 from own_activations import OWN
 
-from edgeacts import piecewise
 from edgeacts.activations import activation, catalogue
 from edgeacts.errors import DamagedFile
 from edgeacts.piecewise import METADATA_KEY, NUMBERS, Grid, Table, TableBook, table_key
+from edgeacts.quotient import fma
 from edgeacts.tables import compile_mirrored, compile_table, stock_book
 
 SILU = activation("silu")
@@ -43,14 +43,15 @@ def test_round_trip(name: str) -> None:
     x = np.concatenate([np.linspace(-30, 30, 999), [np.nan, np.inf, -np.inf]])
     np.testing.assert_array_equal(found.read(x), table.read(x))
     np.testing.assert_array_equal(found.read(x, "narrow"), table.read(x, "narrow"))
+    np.testing.assert_array_equal(found.read(x, "quotient"), table.read(x, "quotient"))
 
 
 def test_numbers_are_what_the_kernels_expect() -> None:
     numbers = compile_table(activation("leaky_relu")).numbers
     assert numbers.dtype == np.float32
-    assert numbers.shape == (NUMBERS,) == (8 + 8 + 32 * 6 + 8 + 8 * 16,)
+    assert numbers.shape == (NUMBERS,) == (8 + 8 + 32 * 6 + 8 + 8 * 16 + 4 + 2 * 12,)
     assert not numbers.flags.writeable
-    assert numbers[:8].tolist() == [1.0, float(np.float32(0.01)), 0.0, 1.0, 0.0, 2.0, 3.0, 0.0]
+    assert numbers[:8].tolist() == [2.0, float(np.float32(0.01)), 0.0, 1.0, 0.0, 2.0, 3.0, 0.0]
     kinds = {n: compile_table(a).numbers[5:7].tolist() for n, a in catalogue().items()}
     assert kinds["relu6"] == [0.0, 1.0]
     assert compile_table(OWN["tanh_shrink"].activation).numbers[5:7].tolist() == [2.0, 2.0]
@@ -87,14 +88,14 @@ def test_multiply_add_is_rounded_once() -> None:
     c[::3] = (-a * b)[::3]
     a[0], b[0], c[0] = 1 + 2**-12, 1 + 2**-12, -(2.0**-60)  # just under a tie
     a[1], b[1], c[1] = 1 + 2**-12, 1 + 2**-12, 2.0**-60
-    got = piecewise._fma(a, b, c)
+    got = fma(a, b, c)
     for u, v, w, y in zip(a, b, c, got, strict=True):
         exact = Fraction(float(u)) * Fraction(float(v)) + Fraction(float(w))
         near = [np.nextafter(y, np.float32(s)) for s in (-np.inf, np.inf)]
         assert all(abs(exact - Fraction(float(y))) <= abs(exact - Fraction(float(n))) for n in near)
     assert got[0] < got[1]
     with np.errstate(invalid="ignore"):
-        special = piecewise._fma(np.array([np.nan, np.inf, 1], np.float32), np.float32(1), np.float32(2))
+        special = fma(np.array([np.nan, np.inf, 1], np.float32), np.float32(1), np.float32(2))
     np.testing.assert_array_equal(special, [np.nan, np.inf, 3])
 
 
@@ -102,6 +103,7 @@ def test_multiply_add_is_rounded_once() -> None:
 
 GOOD = compile_table(SILU).to_record()
 NARROW = 8 + 8 + 32 * 6  # where the narrow grid begins
+QUOTIENT = NARROW + 8 + 8 * 16
 
 
 def with_numbers(changes: Mapping[int, float]) -> dict[str, Any]:
@@ -143,10 +145,14 @@ DAMAGE = {
     "cut number": ({**GOOD, "numbers": base64.b64encode(b"12345").decode()}, "buffer size"),
     "too few": ({**GOOD, "numbers": base64.b64encode(bytes(4 * NUMBERS - 4)).decode()}, VERSION),
     "empty": ({**GOOD, "numbers": ""}, VERSION),
-    "other version": (with_numbers({0: 2}), VERSION),
+    "other version": (with_numbers({0: 1}), VERSION),
     "NaN": (with_numbers({100: np.nan}), "its numbers are not finite"),
     "infinite": (with_numbers({NUMBERS - 1: np.inf}), "its numbers are not finite"),
     "degree 3": (with_numbers({15: 3}), DEGREE),
+    "quotient's range is empty": (with_numbers({QUOTIENT: 20.0}), "its quotient is damaged"),
+    "quotient of degree 12": (with_numbers({QUOTIENT + 2: 12}), "the degrees of its quotient are damaged"),
+    "quotient by degree 1.5": (with_numbers({QUOTIENT + 3: 1.5}), "the degrees of its quotient are damaged"),
+    "quotient with a pole": (with_numbers({QUOTIENT + 4 + 12: -1e-9}), "its quotient is damaged"),
     "narrow degree 0": (with_numbers({NARROW + 7: 0}), DEGREE),
     "narrow degree 16": (with_numbers({NARROW + 7: 16}), DEGREE),
     "degree 7.5": (with_numbers({NARROW + 7: 7.5}), DEGREE),

@@ -8,13 +8,14 @@ import pytest
 import sympy
 from numpy.typing import NDArray
 from own_activations import OWN
-from sympy import Abs, Max, Min, exp, sin, sqrt
+from sympy import Abs, Max, Min, Piecewise, exp, sin, sqrt
 
 from edgeacts.activations import activation, catalogue
-from edgeacts.definition import Activation, X
+from edgeacts.definition import Activation, X, sigmoid
 from edgeacts.oracles import float64, high_precision
 from edgeacts.piecewise import NARROW_DEGREE, WIDE_DEGREES, Grid, Table, Which
 from edgeacts.plan import parameter_samples
+from edgeacts.quotient import Quotient
 from edgeacts.tables import (
     BOUND,
     DERIVATIVE_BOUND,
@@ -26,9 +27,11 @@ from edgeacts.tables import (
 from edgeacts.tables.certificate import certify
 from edgeacts.tables.choosing import NARROW_DEGREES
 from edgeacts.tables.kinks import kinks_of
+from edgeacts.tables.quotients import best_quotient, certify_quotient
 from edgeacts.tables.subject import Subject
 
 GRIDS: tuple[Which, Which] = ("wide", "narrow")
+READINGS: tuple[Which, ...] = (*GRIDS, "quotient")
 KINKS = {"relu": (0,), "relu6": (0, 6), "leaky_relu": (0,), "hardswish": (-3, 3)}  # where f' jumps
 CASES = [
     pytest.param(a, v, id=f"{a.name}-{','.join(f'{k}={x:g}' for k, x in v.items())}")
@@ -84,12 +87,25 @@ def check(table: Table, a: Activation, order: int = 0, points: int | None = None
     x = dense(table)
     with np.errstate(over="ignore"):
         true = float64(a, x.astype(np.float64), order, **values)
-        for which in GRIDS:
+        for which in READINGS:
             assert off_by(table.read(x, which), true, x, order) <= table.bound, which
     for which in GRIDS:
         x = borders(grid_of(table, which))[:points]
         exact = np.array([float(high_precision(a, float(p), order, **values)) for p in x])
         assert off_by(table.read(x, which), exact, x, order) <= table.bound, which
+    if table.quotient is not None:
+        x = quotient_points(table.quotient)[:points]
+        exact = np.array([float(high_precision(a, float(p), order, **values)) for p in x])
+        assert off_by(table.read(x, "quotient"), exact, x, order) <= table.bound
+
+
+def quotient_points(quotient: Quotient) -> NDArray[np.float32]:
+    """Both ends with their neighbours, and where the denominator is smallest."""
+    ends = np.array([quotient.lo, quotient.hi], np.float32)
+    u = np.linspace(quotient.lo, quotient.hi, 10001)
+    under = np.polynomial.polynomial.polyval(u, quotient.denominator.astype(float))
+    near = [np.nextafter(ends, np.float32(s)) for s in (-9e9, 9e9)]
+    return np.concatenate([ends, *near, u[[np.argmin(np.abs(under))]]]).astype(np.float32)
 
 
 # ---- the catalogue
@@ -109,7 +125,7 @@ def test_extremes(a: Activation, values: dict[str, float]) -> None:
     """NaN stays, ±inf follow the lines, and next to 0 the value is f(0), which is 0 for the whole catalogue."""
     table = compile_table(a, **values)
     x = np.array([np.nan, -np.inf, np.inf, 0.0, -0.0, 1e-45, -1e-45], np.float32)
-    for which in GRIDS:
+    for which in READINGS:
         nan, left, right, *near = table.read(x, which)
         assert np.isnan(nan)
         np.testing.assert_allclose([left, right], float64(a, [-np.inf, np.inf], **values), rtol=0, atol=1e-8)
@@ -310,6 +326,49 @@ def test_certificate_sees_a_wrong_place(which: Which) -> None:
         assert certify(subject, damaged) > 2 * table.bound
     subject.right = (1.0, 6e-5)
     assert certify(subject, grid) > table.bound  # seen where 1e-6·|x| allows the least: at the end
+
+
+@pytest.mark.parametrize("name", list(catalogue()))
+def test_every_activation_of_the_catalogue_has_a_quotient(name: str) -> None:
+    """Also the piecewise ones: their kinks are the ends. A parabola needs no division."""
+    table = compile_table(catalogue()[name])
+    assert table.quotient is not None
+    assert table.quotient.is_polynomial == (name in {*KINKS, "sau"})
+    assert float(table.read(np.float32(0.0), "quotient")) == 0.0
+
+
+def test_a_quotient_is_refused_where_it_cannot_be_within_the_bound() -> None:
+    def found(formula: Any, allowed: float = BOUND) -> Any:
+        return best_quotient(Subject(Activation(name="f", formula=formula, source="-"), 0, {}), allowed)
+
+    assert found(X * sigmoid(X)) is not None
+    assert found(X * sigmoid(X), 1e-8) is None  # float32 loses more than that
+    assert (
+        found(Piecewise((X * sigmoid(X), X < 1), (X * sigmoid(X) + (X - 1) / 8, True))) is None
+    )  # a kink inside
+    silu = activation("silu")
+    assert best_quotient(Subject(silu, 1, silu.values()), BOUND) is None  # derivatives only train
+
+
+@pytest.mark.parametrize("name", ["silu", "hardswish", "mish", "sau"])
+def test_certificate_sees_a_wrong_quotient(name: str) -> None:
+    """Each coefficient in turn, by what moves the value by two bounds at the end; ends that are elsewhere; a pole."""
+    a = activation(name)
+    subject, table = Subject(a, 0, a.values()), compile_table(a)
+    good = table.quotient
+    assert good is not None
+    assert 0 < certify_quotient(subject, good) <= table.bound
+    farthest = max(abs(good.lo), abs(good.hi))
+    under = np.polynomial.polynomial.polyval(farthest, np.abs(good.denominator).astype(float))
+    for row in ("numerator", "denominator") if not good.is_polynomial else ("numerator",):
+        for degree in range(len(getattr(good, row))):
+            damaged = getattr(good, row).copy()
+            damaged[degree] += 2.5 * table.bound * max(1.0, farthest) * under / farthest**degree
+            assert certify_quotient(subject, replace(good, **{row: damaged})) > table.bound, (row, degree)
+    for lo, hi in ((0.6 * good.lo, good.hi), (good.lo, 0.6 * good.hi)):
+        assert certify_quotient(subject, replace(good, lo=lo, hi=hi)) > table.bound
+    pole = np.array([0.0, 1.0, 0.5], np.float32)
+    assert certify_quotient(subject, replace(good, denominator=pole)) == np.inf
 
 
 def test_the_kernels_have_room_for_every_degree() -> None:

@@ -1,4 +1,4 @@
-// AVX2 and FMA: the narrow grid, a coefficient of 8 by one permutation.
+// AVX2 and FMA: the quotient for the whole function; where a table has none, the narrow grid, a coefficient of 8 by one permutation.
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -18,7 +18,7 @@ namespace {
 
 using V = __m256;
 constexpr int W = 8, UNROLL = 4, PIXELS = 2, PIXELS_ELSE = 2;
-constexpr bool ANY_SHAPE = true;
+constexpr bool ANY_SHAPE = true, QUOTIENTS = true;
 
 inline V load(const float* p) { return _mm256_loadu_ps(p); }
 inline void store(float* p, V v) { _mm256_storeu_ps(p, v); }
@@ -36,7 +36,10 @@ inline V mul(V a, V b) { return _mm256_mul_ps(a, b); }
 inline V min(V bound, V v) { return _mm256_min_ps(bound, v); }
 inline V max(V bound, V v) { return _mm256_max_ps(bound, v); }
 
-inline Tail left_tail(const Table& t) { return t.narrow_left; }
+inline Tail left_tail(const Table& t) {
+  const bool zero = t.quotient.over >= 0 && t.narrow_left == Tail::Flat && t.left_offset == 0.f;
+  return zero ? Tail::Zero : t.narrow_left;
+}
 
 template <Tail LEFT, Tail RIGHT, Shape>
 struct Evaluator {
@@ -76,6 +79,67 @@ struct Evaluator {
       y[k] = _mm256_blendv_ps(y[k], beyond, above);
     }
   }
+};
+
+// One quotient for all x: no coefficient has to be looked up, which takes the multipliers' ports.
+template <Tail LEFT, Tail RIGHT, bool DIVIDES>
+struct Whole {
+  const Table& table;
+  V lo, hi, left_slope, left_offset, right_slope, right_offset;
+
+  explicit Whole(const Table& t)
+      : table(t), lo(set1(t.quotient.lo)), hi(set1(t.quotient.hi)), left_slope(set1(t.left_slope)), left_offset(set1(t.left_offset)),
+        right_slope(set1(t.right_slope)), right_offset(set1(t.right_offset)) {}
+
+  template <int N>
+  void run(const V* x, V* y) const {
+    V u[N], under[N];
+    for (int k = 0; k < N; k++) u[k] = min(hi, max(lo, x[k]));
+    int d = table.quotient.over, e = table.quotient.under;
+    for (int k = 0; k < N; k++) y[k] = _mm256_load_ps(table.over[d]);
+    if constexpr (DIVIDES) {
+      for (int k = 0; k < N; k++) under[k] = _mm256_load_ps(table.under[e]);
+      for (; d > 0 && e > 0; d--, e--) {  // side by side: neither waits for its own chain
+        step<N>(table.over[d - 1], u, y);
+        step<N>(table.under[e - 1], u, under);
+      }
+      for (; e > 0; e--) step<N>(table.under[e - 1], u, under);
+    }
+    for (; d > 0; d--) step<N>(table.over[d - 1], u, y);
+    for (int k = 0; k < N; k++) {
+      if constexpr (DIVIDES) y[k] = _mm256_div_ps(y[k], under[k]);
+      if constexpr (RIGHT == Tail::Flat) {
+        y[k] = _mm256_blendv_ps(y[k], right_offset, _mm256_cmp_ps(x[k], hi, _CMP_GT_OQ));
+      } else {
+        const V over = _mm256_sub_ps(max(lo, x[k]), u[k]);
+        y[k] = RIGHT == Tail::Same ? add(y[k], over) : fma(right_slope, over, y[k]);
+      }
+      const V line = LEFT == Tail::Line ? fma(left_slope, x[k], left_offset) : left_offset;
+      if constexpr (DIVIDES && LEFT == Tail::Zero) {
+        // x at or below lo, found by integers: comparing and choosing floats takes the multipliers' ports. A NaN has other bits.
+        const __m256i below = _mm256_cmpeq_epi32(_mm256_castps_si256(u[k]), _mm256_castps_si256(lo));
+        y[k] = _mm256_andnot_ps(_mm256_castsi256_ps(below), y[k]);
+      } else {
+        y[k] = _mm256_blendv_ps(y[k], line, _mm256_cmp_ps(x[k], lo, _CMP_LT_OQ));
+      }
+    }
+  }
+
+  template <int N>
+  static void step(const float* coefficient, const V* u, V* y) {
+    const V c = _mm256_load_ps(coefficient);
+    for (int k = 0; k < N; k++) y[k] = fma(y[k], u[k], c);
+  }
+};
+
+template <Tail LEFT, Tail RIGHT>
+struct Evaluator<LEFT, RIGHT, Shape::Quotient> : Whole<LEFT, RIGHT, true> {
+  using Whole<LEFT, RIGHT, true>::Whole;
+};
+
+template <Tail LEFT, Tail RIGHT>
+struct Evaluator<LEFT, RIGHT, Shape::Polynomial> : Whole<LEFT, RIGHT, false> {
+  using Whole<LEFT, RIGHT, false>::Whole;
 };
 
 #include "drivers.inc"

@@ -18,7 +18,7 @@ namespace {
 
 using V = __m512;
 constexpr int W = 16, UNROLL = 4, PIXELS = 7, PIXELS_ELSE = 4;
-constexpr bool ANY_SHAPE = false;
+constexpr bool ANY_SHAPE = false, QUOTIENTS = false;
 
 inline V load(const float* p) { return _mm512_loadu_ps(p); }
 inline void store(float* p, V v) { _mm512_storeu_ps(p, v); }

@@ -12,7 +12,7 @@ namespace {
 
 using V = float32x4_t;
 constexpr int W = 4, UNROLL = 4, PIXELS = 4, PIXELS_ELSE = 4;
-constexpr bool ANY_SHAPE = true;
+constexpr bool ANY_SHAPE = true, QUOTIENTS = false;
 
 inline V load(const float* p) { return vld1q_f32(p); }
 inline void store(float* p, V v) { vst1q_f32(p, v); }

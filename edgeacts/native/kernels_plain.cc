@@ -11,7 +11,7 @@ namespace {
 
 using V = float;
 constexpr int W = 1, UNROLL = 1, PIXELS = 1, PIXELS_ELSE = 1;
-constexpr bool ANY_SHAPE = true;
+constexpr bool ANY_SHAPE = true, QUOTIENTS = false;
 
 inline V load(const float* p) { return *p; }
 inline void store(float* p, V v) { *p = v; }

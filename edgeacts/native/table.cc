@@ -15,6 +15,24 @@ const float* read_grid(const float* from, Grid* grid) {
   return from + kGridHeader;
 }
 
+void read_coefficients(const float* from, float (*to)[kLanes]) {
+  for (int d = 0; d <= kQuotientDegree; d++)
+    for (int lane = 0; lane < kLanes; lane++) to[d][lane] = from[d];
+}
+
+// All zeros: there is none.
+bool read_quotient(const float* from, Table* table) {
+  Quotient& q = table->quotient;
+  q = Quotient{from[0], from[1], -1, 0};
+  if (from[0] == 0.f && from[1] == 0.f) return true;
+  if (!(q.lo < q.hi) || !(from[2] >= 0.f && from[2] <= kQuotientDegree) || !(from[3] >= 0.f && from[3] <= kQuotientDegree)) return false;
+  q.over = static_cast<int>(from[2]);
+  q.under = static_cast<int>(from[3]);
+  read_coefficients(from + kQuotientHeader, table->over);
+  read_coefficients(from + kQuotientHeader + kQuotientDegree + 1, table->under);
+  return true;
+}
+
 bool is_tail(float number) { return number == 0.f || number == 1.f || number == 2.f || number == 3.f; }
 
 bool is_grid(const Grid& grid, int segments) {
@@ -42,6 +60,7 @@ bool read_table(const float* numbers, size_t count, Table* table) {
   std::memcpy(table->wide_coefficients, next, sizeof table->wide_coefficients);
   next = read_grid(next + kWide * (kWideDegree + 1), &table->narrow);
   std::memcpy(table->narrow_coefficients, next, sizeof table->narrow_coefficients);
+  if (!read_quotient(next + kNarrow * (kNarrowDegree + 1), table)) return false;
   const int wide = table->wide.degree, narrow = table->narrow.degree;
   if ((wide != 2 && wide != kWideDegree) || narrow < 1 || narrow > kNarrowDegree) return false;
   return table->right != Tail::Clamp && table->left != Tail::Same && is_grid(table->wide, kWide) && is_grid(table->narrow, kNarrow);

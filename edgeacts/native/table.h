@@ -5,17 +5,22 @@
 
 namespace edgeacts {
 
-constexpr int kFormat = 1;        // first number of the numbers that describe a table
+constexpr int kFormat = 2;        // first number of the numbers that describe a table
 constexpr int kWide = 32;         // segments of the wide grid: polynomials in the distance from a segment's left border
 constexpr int kWideDegree = 5;   // or 2
 constexpr int kNarrow = 8;        // segments of the narrow grid: polynomials in the distance from a segment's centre
 constexpr int kNarrowDegree = 15;  // at most
 constexpr int kHeader = 8;
 constexpr int kGridHeader = 8;
-constexpr size_t kTableNumbers = kHeader + kGridHeader + kWide * (kWideDegree + 1) + kGridHeader + kNarrow * (kNarrowDegree + 1);
+constexpr int kQuotientHeader = 4;
+constexpr int kQuotientDegree = 11;  // at most
+constexpr int kLanes = 8;            // a coefficient of a quotient stands so often in memory
+constexpr size_t kTableNumbers = kHeader + kGridHeader + kWide * (kWideDegree + 1) + kGridHeader + kNarrow * (kNarrowDegree + 1) +
+                                 kQuotientHeader + 2 * (kQuotientDegree + 1);
 
-// What is beyond an end: Clamp (left only), the first segment gives the constant by itself; Flat, a constant; Line; Same, x itself.
-enum class Tail : int { Clamp = 0, Flat = 1, Line = 2, Same = 3 };
+// What is beyond an end: Clamp (left only), the first segment gives the constant by itself; Flat, a constant; Line; Same, x itself;
+// Zero (left only), the constant 0, which a table's numbers call Flat.
+enum class Tail : int { Clamp = 0, Flat = 1, Line = 2, Same = 3, Zero = 4 };
 
 struct Grid {
   float lo, last, hi;       // the polynomials hold on [lo, last], the asymptotes beyond; hi follows last
@@ -27,10 +32,18 @@ struct Grid {
   bool reaches;   // the first or the last segment is longer than the others
 };
 
+// f(x) = P(u)/Q(u) with u = x taken into [lo, hi], for x of at least lo; see edgeacts/quotient.py. Not there when over is -1.
+struct Quotient {
+  float lo, hi;
+  int over, under;  // the degrees of P and Q
+};
+
 struct alignas(64) Table {
   float wide_coefficients[kWideDegree + 1][kWide];
   float narrow_coefficients[kNarrowDegree + 1][kNarrow];
+  float over[kQuotientDegree + 1][kLanes], under[kQuotientDegree + 1][kLanes];
   Grid wide, narrow;
+  Quotient quotient;
   float left_slope, left_offset, right_slope, right_offset;
   Tail left, right, narrow_left;
 };

@@ -20,6 +20,7 @@ from edgeacts.tables.certificate import certify
 from edgeacts.tables.choosing import BOUND, DERIVATIVE_BOUND, best_grid
 from edgeacts.tables.fitting import fit
 from edgeacts.tables.placement import Place
+from edgeacts.tables.quotients import best_quotient
 from edgeacts.tables.refusal import NotTabulated
 from edgeacts.tables.subject import Subject
 
@@ -69,15 +70,17 @@ def _compile(
 ) -> Table:
     subject = Subject(activation, order, dict(values), mirrored=mirrored)
     wide, narrow = best_grid(subject, "wide"), best_grid(subject, "narrow")
+    whole = best_quotient(subject, BOUND)
     name = activation.name + "'" * order
     return Table(
         name=name,
         formula=subject.formula,
-        bound=max(wide.bound, narrow.bound),
+        bound=max(wide.bound, narrow.bound, whole.bound if whole else 0.0),
         left=subject.left,
         right=subject.right,
         wide=wide.grid,
         narrow=narrow.grid,
+        quotient=whole.quotient if whole else None,
     )
 
 

@@ -30,7 +30,7 @@ def error_inside(subject: Subject, grid: Grid, points: int = _POINTS) -> float:
     x = np.clip((left - reach)[:, None] + share * (right - left + 2 * reach)[:, None], grid.lo, grid.hi)
     t = x - (numbers * step)[:, None] - (0.5 * step if grid.centred else 0.0)
     columns = grid.coefficients[:, numbers % grid.segments].astype(np.float64)
-    value, rounding = _horner(columns, t)
+    value, rounding = horner_with_rounding(columns, t)
     # t itself is rounded, unless a multiple of the step is exact.
     shifted = 0.0 if grid.dyadic else np.abs(_slope(columns, t)) * ULP_HALF * (np.abs(x) + 2 * np.abs(t))
     scale = subject.scale(x)
@@ -39,20 +39,29 @@ def error_inside(subject: Subject, grid: Grid, points: int = _POINTS) -> float:
     return float(np.max(error + (rounding + shifted) / scale) + between)  # (spacing²/8)·max|e''|, doubled
 
 
-def _horner(columns: Doubles, t: Doubles) -> tuple[Doubles, Doubles]:
-    """The polynomial's value, and how far float32 with or without fused multiply-add may be from it."""
-    value = np.broadcast_to(columns[-1][:, None], t.shape).copy()
+def horner_with_rounding(columns: Doubles, t: Doubles) -> tuple[Doubles, Doubles]:
+    """The polynomial's value, and how far float32 with or without fused multiply-add may be from it.
+
+    `columns` are coefficients [degree + 1, segments] for t [segments, points], or [degree + 1] for any t.
+    """
+    rows = columns[..., None] if columns.ndim > 1 else columns
+    value = np.broadcast_to(rows[-1], t.shape).copy()
     bound = np.zeros_like(t)
-    for row in columns[-2::-1]:
+    for row in rows[-2::-1]:
         product = value * t
-        value = product + row[:, None]
-        bound = bound * np.abs(t) + ULP_HALF * np.abs(value)
+        value = product + row
+        bound = bound * np.abs(t) + half_ulp(value)
     return value, bound
+
+
+def half_ulp(value: Doubles) -> Doubles:
+    """What rounding to float32 may change in numbers about as large: half of the spacing there, a little over."""
+    return 0.5000001 * np.spacing(np.abs(value * (1.0 + 2.0**-20)).astype(np.float32)).astype(np.float64)
 
 
 def _slope(columns: Doubles, t: Doubles) -> Doubles:
     powers = np.arange(1, len(columns))[:, None] * columns[1:]
-    return _horner(powers, t)[0]
+    return horner_with_rounding(powers, t)[0]
 
 
 def _beyond(subject: Subject, grid: Grid) -> float:

@@ -18,7 +18,7 @@ import pytest
 from numpy.typing import NDArray
 from own_activations import OWN
 
-from edgeacts import native, piecewise
+from edgeacts import native, piecewise, quotient
 from edgeacts.activations import activation, catalogue
 from edgeacts.definition import Activation
 from edgeacts.errors import NotAvailable
@@ -37,7 +37,7 @@ ISAS = [
     )
     for name in native.ISAS
 ]
-WHICH: dict[str, Which] = {"avx512": "wide", "plain": "wide", "avx2": "narrow", "neon": "narrow"}
+WHICH: dict[str, Which] = {"avx512": "wide", "plain": "wide", "avx2": "quotient", "neon": "narrow"}
 FLAT, LINE, SAME = (0.0, -0.5), (2.0, 1.0), (1.0, 0.0)
 
 # Runs in a process of its own, as the instruction set is chosen once. Results go to a file; what is wrong in itself is printed.
@@ -205,12 +205,13 @@ def cases() -> dict[str, Case]:
                 made = replace(table, left=left, right=right)
                 tails = made.numbers[5:7].astype(int)
                 found[f"tails {name} {tails[0]} {tails[1]}"] = Case(made)
+                found[f"tails {name} {tails[0]} {tails[1]} by segments"] = Case(replace(made, quotient=None))
     random = np.random.default_rng(2)
     for degree in (1, 15):
         grid = found["gelu"].table.narrow
         rows = random.normal(size=(degree + 1, 8)).astype(np.float32)
         found[f"narrow {degree}"] = Case(
-            replace(found["gelu"].table, narrow=replace(grid, coefficients=rows))
+            replace(found["gelu"].table, narrow=replace(grid, coefficients=rows), quotient=None)
         )
     return found
 
@@ -276,6 +277,12 @@ def test_cases_reach_every_branch_of_the_kernels() -> None:
         seen.add((*numbers[5:7].astype(int).tolist(), wide.degree, np.frexp(wide.step)[0] == 0.5))
     assert seen >= set(itertools.product((0, 1, 2), (1, 2, 3), piecewise.WIDE_DEGREES, (False, True)))
     assert {c.table.narrow.degree for c in cases().values()} >= {1, 7, 9, 15}
+    quotients = [c.table.quotient for c in cases().values()]
+    degrees = {(len(q.numerator) - 1, len(q.denominator) - 1) for q in quotients if q is not None}
+    assert None in quotients
+    assert any(under == 0 for _, under in degrees)
+    assert any(over > under > 0 for over, under in degrees)
+    assert any(under > over for over, under in degrees)
 
 
 # ---- each instruction set
@@ -364,16 +371,18 @@ def status(numbers: NDArray[np.float32], size: int | None = None) -> int:
 
 
 NARROW = 8 + 8 + 32 * 6
+QUOTIENT = NARROW + 8 + 8 * 16
 
 
 @built
 @pytest.mark.parametrize(
     "changes",
     [
-        {0: 2}, {0: 0}, {1: np.nan}, {NUMBERS - 1: np.inf}, {100: -np.inf},
+        {0: 1}, {0: 0}, {1: np.nan}, {NUMBERS - 1: np.inf}, {100: -np.inf},
         {5: 3}, {5: 4}, {5: 0.5}, {6: 0}, {6: -1},
         {15: 3}, {15: 0}, {15: 6}, {15: 1e30}, {15: -5}, {NARROW + 7: 0}, {NARROW + 7: 16},
         {13: 0}, {13: -1}, {14: 0}, {14: -1}, {14: 1e9}, {NARROW + 5: 0}, {NARROW + 6: 1e9},
+        {QUOTIENT: 30}, {QUOTIENT + 1: -30}, {QUOTIENT + 2: 12}, {QUOTIENT + 2: -1}, {QUOTIENT + 3: 12}, {QUOTIENT + 3: -2},
         {8: 20}, {9: 30}, {10: -30}, {11: 20}, {12: 1e8}, {NARROW + 3: 1e8}, {12: 40},
     ],
     ids=str,
@@ -488,6 +497,9 @@ def test_both_languages_have_the_same_constants() -> None:
         "kNarrowDegree": piecewise.NARROW_DEGREE,
         "kHeader": piecewise._HEADER,
         "kGridHeader": piecewise._GRID_HEADER,
+        "kQuotientHeader": quotient.HEADER,
+        "kQuotientDegree": quotient.DEGREE,
+        "kLanes": 8,
     }
     tails = {k: float(v) for k, v in re.findall(r"(Clamp|Flat|Line|Same) = (\d)", text)}
     assert tails == {

@@ -1,0 +1,117 @@
+"""One quotient of two polynomials for the whole of a function between its lines: what AVX2 evaluates where a function has one.
+
+There a coefficient that depends on the segment costs as much as two multiply-adds. A quotient has no segments, and a smooth
+function needs one of degree 8 to 10 where it needs polynomials of degree 7 to 9 on each of 8 segments.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float32]
+Line = tuple[float, float]
+
+DEGREE = 11  # at most, of either polynomial
+HEADER = 4
+SIZE = HEADER + 2 * (DEGREE + 1)
+
+
+@dataclass(frozen=True)
+class Quotient:
+    """f(x) = P(u)/Q(u), u = x taken into [lo, hi]; over hi, what x has more than u times the line's slope is added.
+
+    Below lo the left line itself (at lo as well, for a quotient that ends as 0), over hi a line that is a constant itself.
+    Coefficients are those of 1, u, u², ...; Q is (1,) for a polynomial.
+    """
+
+    lo: float
+    hi: float
+    numerator: Floats
+    denominator: Floats
+
+    @property
+    def is_polynomial(self) -> bool:
+        """Whether nothing is divided."""
+        return len(self.denominator) == 1
+
+    def read(self, x: Floats, left: Line, right: Line) -> Floats:
+        """What a kernel computes, with fused multiply-adds, for a function with these lines (slope, offset); NaN stays NaN."""
+        lo, hi = np.float32(self.lo), np.float32(self.hi)
+        u = np.minimum(np.maximum(x, lo), hi)
+        y = _horner(self.numerator, u)
+        if not self.is_polynomial:
+            y = (y / _horner(self.denominator, u)).astype(np.float32)
+        if right[0] == 0:
+            y = np.where(x > hi, np.float32(right[1]), y)
+        else:
+            over = (np.maximum(x, lo) - u).astype(np.float32)
+            y = (y + over).astype(np.float32) if right[0] == 1.0 else fma(np.float32(right[0]), over, y)
+        offset = np.float32(left[1])
+        line = offset if left[0] == 0 else fma(np.float32(left[0]), x, offset)
+        at_lo = (
+            (x == lo) & (np.signbit(x) == np.signbit(lo)) & (left == (0.0, 0.0)) & (not self.is_polynomial)
+        )
+        return np.where((x < lo) | at_lo, line, y)
+
+    def scaled(self, beta: float) -> Quotient:
+        """That of f(βx)/β, β > 0."""
+        powers = np.float64(beta) ** np.arange(DEGREE + 1)
+        top = (self.numerator * powers[: len(self.numerator)] / beta).astype(np.float32)
+        below = (self.denominator * powers[: len(self.denominator)]).astype(np.float32)
+        return Quotient(float(np.float32(self.lo / beta)), float(np.float32(self.hi / beta)), top, below)
+
+    def numbers(self) -> list[float]:
+        """As the kernels read it."""
+        result = [self.lo, self.hi, len(self.numerator) - 1, len(self.denominator) - 1]
+        for row in (self.numerator, self.denominator):
+            result += [*row.tolist(), *[0.0] * (DEGREE + 1 - len(row))]
+        return result
+
+
+NONE: Sequence[float] = [0.0] * SIZE
+"""The numbers of a table without one."""
+
+
+def decode(numbers: Floats) -> Quotient | None:
+    """The quotient of these numbers, None for NONE. Raises ValueError for what is neither."""
+    lo, hi, top, below = (float(v) for v in numbers[:HEADER])
+    if not numbers.any():
+        return None
+    if top not in range(DEGREE + 1) or below not in range(DEGREE + 1):
+        raise ValueError("the degrees of its quotient are damaged")
+    rows = numbers[HEADER:].reshape(2, DEGREE + 1)
+    found = Quotient(lo, hi, rows[0, : int(top) + 1].copy(), rows[1, : int(below) + 1].copy())
+    if not lo < hi or not _has_no_zero(found):
+        raise ValueError("its quotient is damaged")
+    if found.is_polynomial and found.denominator[0] != 1:
+        raise ValueError("its quotient is damaged")
+    return found
+
+
+def _has_no_zero(quotient: Quotient) -> bool:
+    """Whether Q stays away from 0 on [lo, hi]."""
+    u = np.linspace(quotient.lo, quotient.hi, 1001)
+    values = np.polynomial.polynomial.polyval(u, quotient.denominator.astype(np.float64))
+    return bool(np.all(np.isfinite(values)) and (np.all(values > 0) or np.all(values < 0)))
+
+
+def _horner(row: Floats, u: Floats) -> Floats:
+    y = np.full_like(u, row[-1])
+    for coefficient in row[-2::-1]:
+        y = fma(y, u, coefficient)
+    return y
+
+
+def fma(a: Any, b: Any, c: Any) -> Floats:
+    """a·b + c rounded once: the float64 sum keeps by its last bit that something was lost, so that no tie appears in it."""
+    product, term = np.asarray(a, np.float64) * np.asarray(b, np.float64), np.asarray(c, np.float64)
+    total = np.asarray(product + term)
+    kept = total - product
+    lost = (product - (total - kept)) + (term - kept)
+    even = np.isfinite(total) & (lost != 0) & (total.view(np.int64) % 2 == 0)
+    return np.where(even, np.nextafter(total, np.copysign(np.inf, lost)), total).astype(np.float32)
