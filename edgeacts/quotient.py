@@ -17,7 +17,7 @@ Floats = NDArray[np.float32]
 Line = tuple[float, float]
 
 DEGREE = 11  # at most, of either polynomial
-HEADER = 4
+HEADER = 5
 SIZE = HEADER + 2 * (DEGREE + 1)
 
 
@@ -26,13 +26,15 @@ class Quotient:
     """f(x) = P(u)/Q(u), u = x taken into [lo, hi]; over hi, what x has more than u times the line's slope is added.
 
     Below lo the left line itself (at lo as well, for a quotient that ends as 0), over hi a line that is a constant itself.
-    Coefficients are those of 1, u, u², ...; Q is (1,) for a polynomial.
+    Coefficients are those of 1, u, u², ...; Q is (1,) for a polynomial. `even`: f(x) = u/2 + P(u²)/Q(u²), of half the
+    degrees, for functions with f(x) - f(-x) = x, such as SiLU and GELU.
     """
 
     lo: float
     hi: float
     numerator: Floats
     denominator: Floats
+    even: bool = False
 
     @property
     def is_polynomial(self) -> bool:
@@ -43,9 +45,12 @@ class Quotient:
         """What a kernel computes, with fused multiply-adds, for a function with these lines (slope, offset); NaN stays NaN."""
         lo, hi = np.float32(self.lo), np.float32(self.hi)
         u = np.minimum(np.maximum(x, lo), hi)
-        y = _horner(self.numerator, u)
+        t = (u * u).astype(np.float32) if self.even else u
+        y = _horner(self.numerator, t)
         if not self.is_polynomial:
-            y = (y / _horner(self.denominator, u)).astype(np.float32)
+            y = (y / _horner(self.denominator, t)).astype(np.float32)
+        if self.even:
+            y = fma(u, np.float32(0.5), y)
         if right[0] == 0:
             y = np.where(x > hi, np.float32(right[1]), y)
         else:
@@ -60,14 +65,21 @@ class Quotient:
 
     def scaled(self, beta: float) -> Quotient:
         """That of f(βx)/β, β > 0."""
-        powers = np.float64(beta) ** np.arange(DEGREE + 1)
+        powers = np.float64(beta) ** (np.arange(DEGREE + 1) * (2 if self.even else 1))
         top = (self.numerator * powers[: len(self.numerator)] / beta).astype(np.float32)
         below = (self.denominator * powers[: len(self.denominator)]).astype(np.float32)
-        return Quotient(float(np.float32(self.lo / beta)), float(np.float32(self.hi / beta)), top, below)
+        lo, hi = (float(np.float32(end / beta)) for end in (self.lo, self.hi))
+        return Quotient(lo, hi, top, below, self.even)
 
     def numbers(self) -> list[float]:
         """As the kernels read it."""
-        result = [self.lo, self.hi, len(self.numerator) - 1, len(self.denominator) - 1]
+        result: list[float] = [
+            self.lo,
+            self.hi,
+            len(self.numerator) - 1,
+            len(self.denominator) - 1,
+            self.even,
+        ]
         for row in (self.numerator, self.denominator):
             result += [*row.tolist(), *[0.0] * (DEGREE + 1 - len(row))]
         return result
@@ -79,14 +91,14 @@ NONE: Sequence[float] = [0.0] * SIZE
 
 def decode(numbers: Floats) -> Quotient | None:
     """The quotient of these numbers, None for NONE. Raises ValueError for what is neither."""
-    lo, hi, top, below = (float(v) for v in numbers[:HEADER])
+    lo, hi, top, below, even = (float(v) for v in numbers[:HEADER])
     if not numbers.any():
         return None
     if top not in range(DEGREE + 1) or below not in range(DEGREE + 1):
         raise ValueError("the degrees of its quotient are damaged")
     rows = numbers[HEADER:].reshape(2, DEGREE + 1)
-    found = Quotient(lo, hi, rows[0, : int(top) + 1].copy(), rows[1, : int(below) + 1].copy())
-    if not lo < hi or not _has_no_zero(found):
+    found = Quotient(lo, hi, rows[0, : int(top) + 1].copy(), rows[1, : int(below) + 1].copy(), even == 1)
+    if not lo < hi or even not in (0, 1) or not _has_no_zero(found):
         raise ValueError("its quotient is damaged")
     if found.is_polynomial and found.denominator[0] != 1:
         raise ValueError("its quotient is damaged")
@@ -96,6 +108,7 @@ def decode(numbers: Floats) -> Quotient | None:
 def _has_no_zero(quotient: Quotient) -> bool:
     """Whether Q stays away from 0 on [lo, hi]."""
     u = np.linspace(quotient.lo, quotient.hi, 1001)
+    u = u * u if quotient.even else u
     values = np.polynomial.polynomial.polyval(u, quotient.denominator.astype(np.float64))
     return bool(np.all(np.isfinite(values)) and (np.all(values > 0) or np.all(values < 0)))
 

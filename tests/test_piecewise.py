@@ -49,7 +49,7 @@ def test_round_trip(name: str) -> None:
 def test_numbers_are_what_the_kernels_expect() -> None:
     numbers = compile_table(activation("leaky_relu")).numbers
     assert numbers.dtype == np.float32
-    assert numbers.shape == (NUMBERS,) == (8 + 8 + 32 * 6 + 8 + 8 * 16 + 4 + 2 * 12,)
+    assert numbers.shape == (NUMBERS,) == (8 + 8 + 32 * 6 + 8 + 8 * 16 + 5 + 2 * 12,)
     assert not numbers.flags.writeable
     assert numbers[:8].tolist() == [2.0, float(np.float32(0.01)), 0.0, 1.0, 0.0, 2.0, 3.0, 0.0]
     kinds = {n: compile_table(a).numbers[5:7].tolist() for n, a in catalogue().items()}
@@ -152,7 +152,8 @@ DAMAGE = {
     "quotient's range is empty": (with_numbers({QUOTIENT: 20.0}), "its quotient is damaged"),
     "quotient of degree 12": (with_numbers({QUOTIENT + 2: 12}), "the degrees of its quotient are damaged"),
     "quotient by degree 1.5": (with_numbers({QUOTIENT + 3: 1.5}), "the degrees of its quotient are damaged"),
-    "quotient with a pole": (with_numbers({QUOTIENT + 4 + 12: -1e-9}), "its quotient is damaged"),
+    "quotient half even": (with_numbers({QUOTIENT + 4: 0.5}), "its quotient is damaged"),
+    "quotient with a pole": (with_numbers({QUOTIENT + 5 + 12: -1e-9}), "its quotient is damaged"),
     "narrow degree 0": (with_numbers({NARROW + 7: 0}), DEGREE),
     "narrow degree 16": (with_numbers({NARROW + 7: 16}), DEGREE),
     "degree 7.5": (with_numbers({NARROW + 7: 7.5}), DEGREE),

@@ -102,10 +102,11 @@ def check(table: Table, a: Activation, order: int = 0, points: int | None = None
 def quotient_points(quotient: Quotient) -> NDArray[np.float32]:
     """Both ends with their neighbours, and where the denominator is smallest."""
     ends = np.array([quotient.lo, quotient.hi], np.float32)
-    u = np.linspace(quotient.lo, quotient.hi, 10001)
+    u = np.linspace(quotient.lo, quotient.hi, 10001) ** (2 if quotient.even else 1)
     under = np.polynomial.polynomial.polyval(u, quotient.denominator.astype(float))
     near = [np.nextafter(ends, np.float32(s)) for s in (-9e9, 9e9)]
-    return np.concatenate([ends, *near, u[[np.argmin(np.abs(under))]]]).astype(np.float32)
+    smallest = np.linspace(quotient.lo, quotient.hi, 10001)[[np.argmin(np.abs(under))]]
+    return np.concatenate([ends, *near, smallest]).astype(np.float32)
 
 
 # ---- the catalogue
@@ -334,6 +335,7 @@ def test_every_activation_of_the_catalogue_has_a_quotient(name: str) -> None:
     table = compile_table(catalogue()[name])
     assert table.quotient is not None
     assert table.quotient.is_polynomial == (name in {*KINKS, "sau"})
+    assert table.quotient.even == (name in {"silu", "gelu"})
     assert float(table.read(np.float32(0.0), "quotient")) == 0.0
 
 
@@ -358,12 +360,13 @@ def test_certificate_sees_a_wrong_quotient(name: str) -> None:
     good = table.quotient
     assert good is not None
     assert 0 < certify_quotient(subject, good) <= table.bound
-    farthest = max(abs(good.lo), abs(good.hi))
+    size = max(abs(good.lo), abs(good.hi))
+    farthest = size**2 if good.even else size
     under = np.polynomial.polynomial.polyval(farthest, np.abs(good.denominator).astype(float))
     for row in ("numerator", "denominator") if not good.is_polynomial else ("numerator",):
         for degree in range(len(getattr(good, row))):
             damaged = getattr(good, row).copy()
-            damaged[degree] += 2.5 * table.bound * max(1.0, farthest) * under / farthest**degree
+            damaged[degree] += 2.5 * table.bound * max(1.0, size) * under / farthest**degree
             assert certify_quotient(subject, replace(good, **{row: damaged})) > table.bound, (row, degree)
     for lo, hi in ((0.6 * good.lo, good.hi), (good.lo, 0.6 * good.hi)):
         assert certify_quotient(subject, replace(good, lo=lo, hi=hi)) > table.bound

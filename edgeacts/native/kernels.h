@@ -8,8 +8,8 @@
 namespace edgeacts {
 
 // Tables that have an evaluator of their own: segments that are a power of two wide, such that are all equal, parabolas on such;
-// a quotient of two polynomials, or one polynomial, for the whole.
-enum class Shape { General, Dyadic, Equal, Parabolas, Quotient, Polynomial };
+// a quotient of two polynomials in x, or in x² beside x/2, or one polynomial, for the whole.
+enum class Shape { General, Dyadic, Equal, Parabolas, Quotient, EvenQuotient, Polynomial };
 
 // An activation at one end of a depthwise convolution: nothing, a table, a clip to [low, high], or LeakyReLU with slope `low`.
 struct Activation {

@@ -82,7 +82,7 @@ struct Evaluator {
 };
 
 // One quotient for all x: no coefficient has to be looked up, which takes the multipliers' ports.
-template <Tail LEFT, Tail RIGHT, bool DIVIDES>
+template <Tail LEFT, Tail RIGHT, bool DIVIDES, bool EVEN>
 struct Whole {
   const Table& table;
   V lo, hi, left_slope, left_offset, right_slope, right_offset;
@@ -94,7 +94,10 @@ struct Whole {
   template <int N>
   void run(const V* x, V* y) const {
     V u[N], under[N];
-    for (int k = 0; k < N; k++) u[k] = min(hi, max(lo, x[k]));
+    for (int k = 0; k < N; k++) {
+      u[k] = min(hi, max(lo, x[k]));
+      if constexpr (EVEN) u[k] = mul(u[k], u[k]);
+    }
     int d = table.quotient.over, e = table.quotient.under;
     for (int k = 0; k < N; k++) y[k] = _mm256_load_ps(table.over[d]);
     if constexpr (DIVIDES) {
@@ -108,6 +111,10 @@ struct Whole {
     for (; d > 0; d--) step<N>(table.over[d - 1], u, y);
     for (int k = 0; k < N; k++) {
       if constexpr (DIVIDES) y[k] = _mm256_div_ps(y[k], under[k]);
+      if constexpr (EVEN) {
+        u[k] = min(hi, max(lo, x[k]));
+        y[k] = fma(u[k], set1(0.5f), y[k]);
+      }
       if constexpr (RIGHT == Tail::Flat) {
         y[k] = _mm256_blendv_ps(y[k], right_offset, _mm256_cmp_ps(x[k], hi, _CMP_GT_OQ));
       } else {
@@ -133,13 +140,18 @@ struct Whole {
 };
 
 template <Tail LEFT, Tail RIGHT>
-struct Evaluator<LEFT, RIGHT, Shape::Quotient> : Whole<LEFT, RIGHT, true> {
-  using Whole<LEFT, RIGHT, true>::Whole;
+struct Evaluator<LEFT, RIGHT, Shape::Quotient> : Whole<LEFT, RIGHT, true, false> {
+  using Whole<LEFT, RIGHT, true, false>::Whole;
 };
 
 template <Tail LEFT, Tail RIGHT>
-struct Evaluator<LEFT, RIGHT, Shape::Polynomial> : Whole<LEFT, RIGHT, false> {
-  using Whole<LEFT, RIGHT, false>::Whole;
+struct Evaluator<LEFT, RIGHT, Shape::EvenQuotient> : Whole<LEFT, RIGHT, true, true> {
+  using Whole<LEFT, RIGHT, true, true>::Whole;
+};
+
+template <Tail LEFT, Tail RIGHT>
+struct Evaluator<LEFT, RIGHT, Shape::Polynomial> : Whole<LEFT, RIGHT, false, false> {
+  using Whole<LEFT, RIGHT, false, false>::Whole;
 };
 
 #include "drivers.inc"

@@ -23,9 +23,10 @@ void read_coefficients(const float* from, float (*to)[kLanes]) {
 // All zeros: there is none.
 bool read_quotient(const float* from, Table* table) {
   Quotient& q = table->quotient;
-  q = Quotient{from[0], from[1], -1, 0};
+  q = Quotient{from[0], from[1], -1, 0, from[4] == 1.f};
   if (from[0] == 0.f && from[1] == 0.f) return true;
-  if (!(q.lo < q.hi) || !(from[2] >= 0.f && from[2] <= kQuotientDegree) || !(from[3] >= 0.f && from[3] <= kQuotientDegree)) return false;
+  if (!(q.lo < q.hi) || !(from[4] == 0.f || from[4] == 1.f)) return false;
+  if (!(from[2] >= 0.f && from[2] <= kQuotientDegree) || !(from[3] >= 0.f && from[3] <= kQuotientDegree)) return false;
   q.over = static_cast<int>(from[2]);
   q.under = static_cast<int>(from[3]);
   read_coefficients(from + kQuotientHeader, table->over);

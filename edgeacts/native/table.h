@@ -12,7 +12,7 @@ constexpr int kNarrow = 8;        // segments of the narrow grid: polynomials in
 constexpr int kNarrowDegree = 15;  // at most
 constexpr int kHeader = 8;
 constexpr int kGridHeader = 8;
-constexpr int kQuotientHeader = 4;
+constexpr int kQuotientHeader = 5;
 constexpr int kQuotientDegree = 11;  // at most
 constexpr int kLanes = 8;            // a coefficient of a quotient stands so often in memory
 constexpr size_t kTableNumbers = kHeader + kGridHeader + kWide * (kWideDegree + 1) + kGridHeader + kNarrow * (kNarrowDegree + 1) +
@@ -32,10 +32,12 @@ struct Grid {
   bool reaches;   // the first or the last segment is longer than the others
 };
 
-// f(x) = P(u)/Q(u) with u = x taken into [lo, hi], for x of at least lo; see edgeacts/quotient.py. Not there when over is -1.
+// f(x) = P(u)/Q(u), when even u/2 + P(u²)/Q(u²), with u = x taken into [lo, hi], for x of at least lo; see edgeacts/quotient.py.
+// Not there when over is -1.
 struct Quotient {
   float lo, hi;
   int over, under;  // the degrees of P and Q
+  bool even;
 };
 
 struct alignas(64) Table {

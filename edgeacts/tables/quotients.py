@@ -32,9 +32,10 @@ def best_quotient(subject: Subject, allowed: float) -> Rated | None:
     if subject.order or subject.mirrored:
         return None
     ranges = list(_ranges(subject))
+    even = _is_even(subject)
     for top, below in _degrees():
         for lo, hi in ranges:
-            fit = _Fit(subject, lo, hi, top, below)
+            fit = _Fit(subject, lo, hi, top, below, even=even)
             if fit.best(*_ROUGH, 2 * allowed) is None or (found := fit.best(*_FINE, allowed)) is None:
                 continue
             bound = certify_quotient(subject, found)
@@ -43,10 +44,16 @@ def best_quotient(subject: Subject, allowed: float) -> Rated | None:
     return None
 
 
+def _is_even(subject: Subject) -> bool:
+    """Whether f(x) - x/2 is the same for x and -x, and smooth in x²: a kink is an end of a range, which has one side only."""
+    x = np.linspace(0.0, 20.0, 4001)
+    return not subject.kinks and bool(np.max(np.abs(subject(x) - subject(-x) - x)) < 1e-12)
+
+
 def _degrees() -> list[tuple[int, int]]:
     """(numerator, denominator), the cheapest first."""
     pairs = [(top, 0) for top in range(1, 9)]
-    pairs += [(top, below) for below in range(2, DEGREE) for top in (below - 1, below, below + 1)]
+    pairs += [(top, below) for below in range(2, DEGREE) for top in (below - 1, below, below + 1) if top]
     cheap = [p for p in pairs if sum(p) <= _DEAREST]
     return sorted(cheap, key=lambda p: sum(p) + (_DIVISION if p[1] else 0))
 
@@ -73,8 +80,11 @@ def _at_kink(subject: Subject, end: float) -> float:
 class _Fit:
     """Least squares, reweighted until the errors are even. In Chebyshev's polynomials; the result is in powers."""
 
-    def __init__(self, subject: Subject, lo: float, hi: float, top: int, below: int) -> None:
-        self.subject, self.lo, self.hi, self.below = subject, lo, hi, below
+    def __init__(self, subject: Subject, lo: float, hi: float, top: int, below: int, *, even: bool) -> None:
+        self.subject, self.below, self.even = subject, below, even
+        self.lo, self.hi = (-max(-lo, hi), max(-lo, hi)) if even else (lo, hi)
+        # what the polynomials are in
+        self.start, self.end = (0.0, self.hi**2) if even else (lo, hi)
         # f(0) = 0 is kept exactly: the factor u.
         self.through_zero = float(subject(np.array([0.0]))[0]) == 0
         self.top = top - self.through_zero
@@ -83,12 +93,14 @@ class _Fit:
         """The one with the smallest error below `least`; None when there is none, or the denominator has a zero."""
         if self.top < 0:
             return None
-        g = -np.cos(np.pi * (np.arange(points) + 0.5) / points)
-        u = 0.5 * (self.lo + self.hi) + 0.5 * (self.hi - self.lo) * g
-        wanted, scale = self.subject(u), self.subject.scale(u)
+        nodes = -np.cos(np.pi * (np.arange(points) + 0.5) / points)
+        u = 0.5 * (self.lo + self.hi) + 0.5 * (self.hi - self.lo) * nodes
+        wanted, scale = self.subject(u) - 0.5 * u * self.even, self.subject.scale(u)
+        t = u * u if self.even else u
+        g = (2.0 * t - self.start - self.end) / (self.end - self.start)
         over = np.polynomial.chebyshev.chebvander(g, self.top)
         if self.through_zero:
-            over = over * u[:, None]
+            over = over * t[:, None]
         under = np.polynomial.chebyshev.chebvander(g, self.below)
         found = None
         emphasis, q = np.ones(points), np.ones(points)
@@ -96,7 +108,7 @@ class _Fit:
             weight = np.sqrt(emphasis) / (scale * np.abs(q))
             system = np.hstack([over * weight[:, None], -under[:, 1:] * (wanted * weight)[:, None]])
             solution = np.linalg.lstsq(system, wanted * weight, rcond=None)[0]
-            a: Doubles = solution[: self.top + 1]
+            a = np.asarray(solution[: self.top + 1], np.float64)
             b: Doubles = np.append(1.0, solution[self.top + 1 :])
             q = under @ b
             q = np.where(np.abs(q) < 1e-9, 1e-9, q)
@@ -113,11 +125,12 @@ class _Fit:
             top = np.append(0.0, top)
         size = below[0] if len(below) == 1 else np.abs(below).max() * np.sign(below[0])
         rows = ((c / size).astype(np.float32) for c in (top, below))
-        return Quotient(self.lo, self.hi, *rows)
+        numerator, denominator = rows
+        return Quotient(self.lo, self.hi, numerator, denominator, self.even)
 
     def _powers(self, c: Doubles) -> Doubles:
-        """Coefficients of 1, u, u², ... of a sum of Chebyshev's polynomials over [lo, hi]."""
-        half, middle = 0.5 * (self.hi - self.lo), 0.5 * (self.hi + self.lo)
+        """Coefficients of 1, t, t², ... of a sum of Chebyshev's polynomials over [start, end]."""
+        half, middle = 0.5 * (self.end - self.start), 0.5 * (self.end + self.start)
         outer = np.polynomial.Polynomial(np.polynomial.chebyshev.cheb2poly(c))
         result = np.zeros(len(c))
         found = outer(np.polynomial.Polynomial([-middle / half, 1.0 / half]))
@@ -142,13 +155,26 @@ def certify_quotient(subject: Subject, quotient: Quotient) -> float:
 
 def _value_with_rounding(quotient: Quotient, u: Doubles) -> tuple[Doubles | None, Doubles]:
     """The exact value of the float32 coefficients' quotient, and how far float32 arithmetic may be from it."""
-    top, top_bound = horner_with_rounding(quotient.numerator.astype(np.float64), u)
-    below, below_bound = horner_with_rounding(quotient.denominator.astype(np.float64), u)
+    t = u * u if quotient.even else u
+    over, under = (row.astype(np.float64) for row in (quotient.numerator, quotient.denominator))
+    top, top_bound = horner_with_rounding(over, t)
+    below, below_bound = horner_with_rounding(under, t)
     if not (np.all(below > 4 * below_bound + 1e-12) or np.all(below < -4 * below_bound - 1e-12)):
         return None, u
     value = top / below
     bound = (top_bound + np.abs(value) * below_bound) / (np.abs(below) - below_bound)
-    return value, bound if quotient.is_polynomial else bound + half_ulp(value)
+    if not quotient.is_polynomial:
+        bound = bound + half_ulp(value)
+    if quotient.even:  # u² is rounded, and so is the sum
+        slope = (_derived(over, t) - value * _derived(under, t)) / below
+        bound = bound + np.abs(slope) * 1.01 * half_ulp(t)
+        value = value + 0.5 * u
+        bound = bound + half_ulp(value)
+    return value, bound
+
+
+def _derived(row: Doubles, t: Doubles) -> Doubles:
+    return np.asarray(np.polynomial.polynomial.polyval(t, np.polynomial.polynomial.polyder(row)), np.float64)
 
 
 def _beyond(subject: Subject, quotient: Quotient) -> float:

@@ -383,6 +383,7 @@ QUOTIENT = NARROW + 8 + 8 * 16
         {15: 3}, {15: 0}, {15: 6}, {15: 1e30}, {15: -5}, {NARROW + 7: 0}, {NARROW + 7: 16},
         {13: 0}, {13: -1}, {14: 0}, {14: -1}, {14: 1e9}, {NARROW + 5: 0}, {NARROW + 6: 1e9},
         {QUOTIENT: 30}, {QUOTIENT + 1: -30}, {QUOTIENT + 2: 12}, {QUOTIENT + 2: -1}, {QUOTIENT + 3: 12}, {QUOTIENT + 3: -2},
+        {QUOTIENT + 4: 0.5},
         {8: 20}, {9: 30}, {10: -30}, {11: 20}, {12: 1e8}, {NARROW + 3: 1e8}, {12: 40},
     ],
     ids=str,
