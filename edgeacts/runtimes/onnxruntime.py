@@ -33,6 +33,11 @@ _DTYPES = {"float": "float32", "double": "float64"}
 _LOG_ERRORS_ONLY = 3
 
 
+def precisions() -> tuple[str, ...]:
+    """f32, which stands for whatever the file is in: ONNX Runtime converts nothing."""
+    return ("f32",)
+
+
 def open_model(
     path: Path, *, threads: int, level: str, provider: str, precision: str, accelerate: bool
 ) -> Session:

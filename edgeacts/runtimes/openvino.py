@@ -27,6 +27,12 @@ _DTYPES = {
 }  # fmt: skip
 
 
+def precisions() -> tuple[str, ...]:
+    """f32, and what else this CPU computes in. Raises NotAvailable."""
+    capabilities = _core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    return ("f32", *(name for name, flag in (("bf16", "BF16"), ("f16", "FP16")) if flag in capabilities))
+
+
 def open_model(
     path: Path, *, threads: int, level: str, provider: str, precision: str, accelerate: bool
 ) -> Session:
