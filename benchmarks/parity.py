@@ -122,7 +122,8 @@ def trained(folder: Path, count: int, epochs: int) -> Iterator[tuple[Checkpoint,
     for model, width, activation in NETWORKS[:count]:
         name = f"{model}-{activation}"
         settings = TrainSettings(
-            model=model, width=width, activation=activation, data="digits", image_size=SIDE, epochs=epochs, batch_size=32, threads=1,
+            model=model, width=width, activation=activation, data="digits", image_size=SIDE, epochs=epochs, batch_size=32,
+            threads=1,
         )  # fmt: skip
         train(settings, folder / name, progress=False)
         checkpoint = load_checkpoint(folder / name / "checkpoint")

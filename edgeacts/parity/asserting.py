@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeacts.errors import UsageError
+from edgeacts.errors import EdgeactsError, UsageError
 from edgeacts.parity.budgets import FORM_BOUND_AT_MOST
 from edgeacts.parity.checking import BATCHES, RUNTIMES, verify
 from edgeacts.parity.judging import place_of, severity, worst
@@ -74,6 +74,19 @@ def _what(row: ParityRow) -> str:
     much = severity(row)
     times = f"; {much:.3g} times too much" if row.outcome == "fail" and 1 < much < float("inf") else ""
     return f"{where}: {row.reason}{times}"
+
+
+def _first_divergence(
+    model: Any, path: Path, row: ParityRow, sizes: Mapping[str, int] | None, seed: int
+) -> str:
+    """What the search for the first layer that parts says, on the runtime and level of the worst row."""
+    from edgeacts.parity.locating import locate
+
+    try:
+        record = locate(model, path, runtime=row.runtime, level=row.level, sizes=sizes, seed=seed)
+    except EdgeactsError as error:
+        return f"the first layer that parts was not found: {error}"
+    return record.summary
 
 
 def _arrays(inputs: Any, path: Path) -> NDArray[Any] | dict[str, NDArray[Any]]:

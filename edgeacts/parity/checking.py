@@ -16,10 +16,11 @@ from edgeacts.circumstances import circumstances
 from edgeacts.errors import EdgeactsError, NotAvailable, UsageError
 from edgeacts.files import sha256_file
 from edgeacts.parity.budgets import FORM_BOUND_AT_MOST
+from edgeacts.parity.candidates import Candidate
 from edgeacts.parity.claims import metadata_rows
 from edgeacts.parity.inputs import Given, input_sets
 from edgeacts.parity.judging import overall, summary
-from edgeacts.parity.matrix import Candidate, Cell, cells
+from edgeacts.parity.matrix import Cell, cells
 from edgeacts.parity.noise import measure
 from edgeacts.parity.references import ModuleReference, OnnxReference, Reference
 from edgeacts.records import ParityRow, Verdict

@@ -37,10 +37,12 @@ def compare(
     expected: NDArray[np.float64],
     found: NDArray[np.float64] | None,
     budget: Budget | None,
+    moved: float | None = None,
 ) -> ParityRow:
-    """The row of one output. A missing output, another shape, a value that is not finite or nothing to compare fails.
+    """The row of one output; `moved` is its movement, if that is known over more inputs than these.
 
-    `budget` None: the output does not move. Then a large error fails, and agreement is blind.
+    A missing output, another shape, a value that is not finite or nothing to compare fails. `budget` None: the output does
+    not move. Then a large error fails, and agreement is blind.
     """
     counts: dict[str, Any] = {
         "input_count": len(expected) if expected.ndim else 0,
@@ -50,7 +52,7 @@ def compare(
     problem = _problem(expected, found)
     if problem is not None or found is None:
         return bare_row(place, output, problem or "", **counts)
-    numbers = _numbers(expected, found)
+    numbers = _numbers(expected, found, movement(expected) if moved is None else moved)
     outcome, reason = _still(place, expected, numbers) if budget is None else _judge(budget, numbers)
     row = bare_row(place, output, reason, **counts, **numbers, outcome=outcome)
     return _with_flips(row, expected, found)
@@ -85,9 +87,9 @@ def _problem(expected: NDArray[np.float64], found: NDArray[np.float64] | None) -
     return None
 
 
-def _numbers(expected: NDArray[np.float64], found: NDArray[np.float64]) -> dict[str, Any]:
+def _numbers(expected: NDArray[np.float64], found: NDArray[np.float64], moved: float) -> dict[str, Any]:
     error = np.abs(expected - found)
-    largest, moved = float(error.max()), movement(expected)
+    largest = float(error.max())
     return {
         "worst_input": int(error.argmax()) // max(1, error.size // len(error)),
         "max_error": largest,

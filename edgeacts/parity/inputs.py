@@ -42,6 +42,10 @@ class InputSet:
             for start in range(0, self.count, size)
         ]
 
+    def first(self, count: int) -> InputSet:
+        """The first `count` of them."""
+        return InputSet(self.name, {n: a[:count] for n, a in self.feeds.items()})
+
     def filled(self, batch: int) -> InputSet:
         """As many inputs as whole batches take, filled up from the start."""
         order = np.arange(-(-self.count // batch) * batch) % self.count

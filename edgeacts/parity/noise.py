@@ -14,7 +14,9 @@ from edgeacts.parity.inputs import REFERENCE_BATCH, InputSet
 from edgeacts.parity.references import Arrays, Reference, Run
 from edgeacts.records import Budget
 
-ONE_BY_ONE_AT_MOST = 9  # inputs that are also run on their own
+NOISE_INPUTS = 9  # the first of a set: they show the noise as well as all do, and take less time
+# Other threads and batches mostly give the same bits, so they are tried on the first set only.
+_SELDOM = ("threads", "batch")
 
 
 def run_all(run: Run, inputs: InputSet, batch: int) -> Arrays:
@@ -53,6 +55,7 @@ class Measured:
 
     def __init__(self, reference: Reference, inputs: InputSet, fixed: int | None) -> None:
         self.inputs = inputs if fixed is None else inputs.filled(fixed)
+        self.fixed = fixed
         self._reference = reference
         self._batch = fixed or REFERENCE_BATCH
         self.expected = run_all(reference.exact, self.inputs, self._batch)
@@ -60,13 +63,24 @@ class Measured:
         self._lowered: dict[str, dict[str, float] | None] = {}
         if not reference.arithmetic:
             self._record("rounding", run_all(reference.rounded, self.inputs, self._batch))
-        if fixed is None:
-            few = InputSet("", {n: a[:ONE_BY_ONE_AT_MOST] for n, a in self.inputs.feeds.items()})
-            self._record("batch", run_all(reference.rounded, few, 1))
 
-    def add(self, source: str, run: Run) -> None:
+    def add(self, source: str, run: Run, batch: int | None = None) -> None:
         """Take the distance of one more float32 run into the noise."""
-        self._record(source, run_all(run, self.inputs, self._batch))
+        self._record(source, run_all(run, self.few(NOISE_INPUTS), batch or self._batch))
+
+    def at(self, inputs: InputSet, batch: int) -> Arrays:
+        """What a candidate must give for the first inputs in batches of that size."""
+        count = self.inputs.count
+        if all(len(values) == count for values in self.expected.values()):
+            return {name: values[: inputs.count] for name, values in self.expected.items()}
+        if batch == self._batch and inputs.count == count:
+            return self.expected
+        return run_all(self._reference.exact, inputs, batch)  # an output has no dimension of inputs
+
+    def few(self, count: int) -> InputSet:
+        """The first inputs, about `count` of them, in whole batches if the model has only one size."""
+        whole = self.fixed or 1
+        return self.inputs.first(max(whole, count // whole * whole))
 
     def budgets(self, precision: str, form_bound: float) -> Iterator[Budget]:
         """The budget of each output that moves, finite values provided."""
@@ -109,9 +123,11 @@ def relative_noise(exact: NDArray[np.float64], rounded: NDArray[np.float64]) -> 
 
 
 def measure(reference: Reference, sets: list[InputSet], fixed: int | None) -> list[Measured]:
-    """The reference on each set, every source of noise measured: each variant is opened once for all sets."""
+    """The reference on each set, every source of noise measured."""
     measured = [Measured(reference, inputs, fixed) for inputs in sets]
+    if fixed is None:
+        measured[0].add("batch", reference.rounded, batch=1)
     for source, run in reference.variants():
-        for one in measured:
+        for one in measured[:1] if source in _SELDOM else measured:
             one.add(source, run)
     return measured

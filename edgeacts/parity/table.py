@@ -21,7 +21,7 @@ def format_verdict(verdict: Verdict) -> str:
     """
     lines = [
         f"{'runtime':<12} {'level':<9} {'prec':<4} {'batch':<5} {'thr':<3} {'error':>7} {'allowed':>7} {'p99.9':>7} "
-        f"{'SNR':>5} {'flips':>6}  result"
+        f"{'SNR':>4} {'flips':>6} result"
     ]
     lines += [_line(rows) for rows in _sessions(verdict.rows)]
     notes = list(_reasons(verdict.rows))
@@ -58,8 +58,8 @@ def _line(rows: Sequence[ParityRow]) -> str:
     return (
         f"{first.runtime:<12} {first.level + '*' * is_deployed(first):<9} {coarsest(first.precision):<4} "
         f"{_list(r.batch for r in rows):<5} {_list(r.threads for r in rows):<3} {number(first.relative_error):>7} "
-        f"{number(first.allowed_relative_error):>7} {number(p999):>7} {'-' if noisiest is None else f'{noisiest:.0f}':>5} "
-        f"{_flips(rows):>6}  {'FAIL' if result == 'fail' else result}"
+        f"{number(first.allowed_relative_error):>7} {number(p999):>7} {'-' if noisiest is None else f'{noisiest:.0f}':>4} "
+        f"{_flips(rows):>6} {'FAIL' if result == 'fail' else result}"
     )
 
 

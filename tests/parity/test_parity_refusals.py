@@ -34,14 +34,22 @@ def test_training_mode_is_refused_with_the_cure(exported: Exported) -> None:
     [
         ({"runtimes": ()}, "no runtime to verify on: give at least one"),
         ({"runtimes": ("onnxrutime",)}, r"unknown runtime 'onnxrutime': did you mean onnxruntime\?"),
-        ({"precision": "fp32"}, r"unknown precision 'fp32': did you mean f32\?"),
+        ({"precisions": "fp32"}, r"unknown precision 'fp32': did you mean f32\?"),
+        ({"precisions": ()}, "no precision to verify on: give at least one"),
         ({"threads": -1}, "threads must be an integer"),
+        ({"threads": ()}, "no number of threads to verify on: give at least one"),
+        ({"batches": ()}, r"batches \(\): give whole numbers of at least 1, such as \(1, 2, 7\)"),
+        ({"batches": (1, 0)}, r"batches \(1, 0\): give whole numbers"),
         (
             {"images": np.zeros((4, 1, SIDE, SIDE), np.float32)},
             r"images have shape \[4, 1, 12, 12\], input image takes",
         ),
         ({"images": np.zeros((4, 3, SIDE), np.float32)}, r"images have shape \[4, 3, 12\]"),
         ({"images": np.zeros((1, 3, SIDE, SIDE), np.float32)}, "at least two images are needed"),
+        (
+            {"inputs": {"pixels": np.zeros((4, 3, SIDE, SIDE))}},
+            "inputs pixels were given, the model takes image",
+        ),
     ],
 )
 def test_wrong_arguments_are_refused(exported: Exported, options: dict[str, Any], told: str) -> None:
@@ -135,7 +143,7 @@ def test_nothing_compared_says_why(exported: Exported) -> None:
     with pytest.raises(
         EdgeactsError, match="nothing was compared: onnxruntime runs a model in the precision of its file"
     ):
-        verify(pair.model, pair.path, runtimes=ORT, precision="bf16")
+        verify(pair.model, pair.path, runtimes=ORT, precisions="bf16")
 
 
 @pytest.mark.parametrize("content", [b"", b"not a model, but a text\n", bytes(range(256)) * 40, None])
