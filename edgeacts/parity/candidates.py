@@ -49,7 +49,7 @@ class Candidate:
                 for one, inputs, batch in self._work(cell, judged, batches):
                     place = self._place(cell, executed, inputs.name, batch)
                     for row in self._compare(session, place, one, inputs, self._budget(judged, one)):
-                        yield msgspec.structs.replace(row, outcome="fail", reason=wrong) if wrong else row
+                        yield _failed(row, wrong) if wrong else row
         except NotAvailable:
             raise
         except EdgeactsError as error:
@@ -111,3 +111,8 @@ class Candidate:
 
     def _place(self, cell: Cell, precision: str, inputs: str, batch: int) -> Place:
         return Place(self.path.name, cell.runtime, cell.level, precision, inputs, batch, cell.threads)
+
+
+def _failed(row: ParityRow, reason: str) -> ParityRow:
+    """The row as a failure, its own reason behind."""
+    return msgspec.structs.replace(row, outcome="fail", reason="; ".join(filter(None, (reason, row.reason))))

@@ -8,7 +8,8 @@ import numpy as np
 import onnx
 import pytest
 from small_networks import rewrite, weights
-from verdicts import reasons
+from torch import Tensor, nn
+from verdicts import reasons, sound
 
 from edgeacts.parity import verify
 
@@ -47,7 +48,68 @@ def test_one_percent_in_the_largest_single_weight_is_seen(
 
         rewrite(list(weights(model).values())[which], change)
 
-    assert not verify(pair.model, changed(pair.path, fault), runtimes=ORT).passed
+    assert "of the movement" in reasons(verify(pair.model, changed(pair.path, fault), runtimes=ORT))
+
+
+@pytest.mark.parametrize("which", [0, 1, 2])
+def test_one_percent_in_one_weight_of_a_trained_network_is_seen_on_real_images(
+    learned: Exported, digits: np.ndarray, changed: Changed, which: int
+) -> None:
+    """A hundred times more than what is allowed, although hardly a prediction flips."""
+    pair = learned("tanhexp")
+    sound(verify(pair.model, pair.path, images=digits, runtimes=ORT))
+
+    def fault(model: onnx.ModelProto) -> None:
+        def change(w: np.ndarray) -> np.ndarray:
+            w.flat[np.abs(w).argmax()] *= 1.01
+            return w
+
+        rewrite(list(weights(model).values())[which], change)
+
+    verdict = verify(pair.model, changed(pair.path, fault), images=digits, runtimes=ORT)
+    assert "of the movement" in reasons(verdict)
+    rows = [r for r in verdict.rows if r.inputs == "validation"]
+    assert all(r.outcome == "fail" and r.relative_error > 5 * r.allowed_relative_error for r in rows)
+    assert all(r.predictions_differ <= 1 for r in rows)
+
+
+class Other(nn.Module):
+    """A network with something done to its input or output: the fault itself, in PyTorch."""
+
+    def __init__(self, model: nn.Module, before: Any = None, after: Any = None) -> None:
+        super().__init__()
+        self.model, self.before, self.after = model, before, after
+        self.eval()
+
+    def forward(self, image: Tensor) -> Tensor:
+        x = image if self.before is None else self.before(image)
+        y: Tensor = self.model(x)
+        return y if self.after is None else self.after(y)
+
+
+def test_red_and_blue_exchanged_is_seen(learned: Exported, digits: np.ndarray, changed: Changed) -> None:
+    """And it is just that: the network fed with blue first is what the file computes."""
+    pair = learned("relu")
+    sound(verify(pair.model, pair.path, images=digits, runtimes=ORT))
+    path = changed(pair.path, lambda m: rewrite(next(iter(weights(m).values())), lambda w: w[:, ::-1]))
+    verdict = verify(pair.model, path, images=digits, runtimes=ORT)
+    assert "of the movement" in reasons(verdict)
+    assert not any(r.passed for r in verdict.rows if r.inputs in ("validation", "random"))
+    sound(verify(Other(pair.model, before=lambda x: x.flip(1)), path, images=digits, runtimes=ORT))
+
+
+def test_a_transposed_classifier_is_seen(learned: Exported, digits: np.ndarray, changed: Changed) -> None:
+    """Its numbers in the other order of memory: every shape still fits."""
+    pair = learned("relu")
+    path = changed(
+        pair.path, lambda m: rewrite(list(weights(m).values())[-1], lambda w: w.reshape(w.shape[::-1]).T)
+    )
+    verdict = verify(pair.model, path, images=digits, runtimes=ORT)
+    assert "of the movement" in reasons(verdict)
+    row = next(r for r in verdict.rows if r.inputs == "validation")
+    assert row.flip_interval is not None
+    assert row.flip_interval[0] > 0.5  # most predictions are others
+    assert row.snr_db < 10
 
 
 REARRANGED = {
