@@ -30,24 +30,22 @@ def exported(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Pair]:
     folder = tmp_path_factory.mktemp("exported")
 
     @cache
-    def make(activation: str = "relu", seed: int = 0) -> Pair:
+    def make(activation: str, seed: int) -> Pair:
         model = Two() if activation == "two outputs" else alive(Net(activation), seed)
         names = ["first", "second"] if activation == "two outputs" else ["logits"]
         return _export(model, folder / f"{activation} {seed}.onnx", names)
 
-    return make
+    return lambda activation="relu", seed=0: make(activation, seed)  # one entry however it is called
 
 
 @pytest.fixture(scope="session")
 def learned(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Pair]:
-    """learned(activation, parameter=value) -> Pair of a network that tells tinted digits; each is trained once."""
+    """learned(activation) -> Pair of a network that tells tinted digits; each is trained once."""
     folder = tmp_path_factory.mktemp("learned")
 
     @cache
-    def make(activation: str = "relu", **parameters: float) -> Pair:
-        model = trained(Net(activation, classes=10, **parameters))
-        name = "-".join([activation, *(f"{n}{v:g}" for n, v in parameters.items())])
-        return _export(model, folder / f"{name}.onnx", ["logits"])
+    def make(activation: str) -> Pair:
+        return _export(trained(Net(activation, classes=10)), folder / f"{activation}.onnx", ["logits"])
 
     return make
 
