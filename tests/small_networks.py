@@ -68,7 +68,7 @@ def digit_images(which: slice) -> tuple[np.ndarray, np.ndarray]:
     return (grey[:, None] * tint).astype(np.float32), data.target[which]
 
 
-def trained(model: nn.Module, steps: int = 150) -> nn.Module:
+def trained(model: nn.Module, steps: int = 250) -> nn.Module:
     """`model` after a second of training on tinted digits, in eval mode; it must have learnt something."""
     images, labels = map(torch.from_numpy, digit_images(slice(0, 1500)))
     generator = torch.Generator().manual_seed(0)
