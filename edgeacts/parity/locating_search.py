@@ -1,0 +1,281 @@
+"""The search itself: pair the values of both models, look at the executed candidate by bisection, say what was found."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeacts.parity.bisecting import Search
+from edgeacts.parity.divergence_files import Part
+from edgeacts.parity.executed_layers import Executed, Place, executed_layers
+from edgeacts.parity.layers import Judgement, Layer
+from edgeacts.parity.locating_inputs import Chosen, judged
+from edgeacts.parity.onnx_layers import OnnxGraph, OnnxLayers
+from edgeacts.parity.pairing import pair
+from edgeacts.parity.truth import ReferenceLayers, Runs, Truth, by_name, fits
+from edgeacts.records import LayerRow
+from edgeacts.runtimes import Session
+
+AROUND = 3  # values on each side of the divergence that are looked at for the table
+WIDER = 3  # how far back a part may reach that shows the divergence alone
+
+
+@dataclass(frozen=True)
+class Located:
+    """What was found; `parts` are parts of the file that may show it alone, the smallest first."""
+
+    rows: tuple[LayerRow, ...]
+    summary: str
+    first: int | None = None
+    looks: int = 0
+    observer_effect: str = ""
+    parts: tuple[Part, ...] = ()
+
+
+def agreement(chosen: Chosen, outputs: Mapping[str, str], graph: OnnxGraph) -> Located:
+    """Nothing to look for: a row for each output."""
+    rows = tuple(_row(graph, n, outputs[n].removeprefix("output "), chosen.judged[n]) for n in chosen.judged)
+    blind = [n for n, j in chosen.judged.items() if j.outcome == "blind"]
+    told = f"every output is within its budget, also on the {chosen.name} inputs, where they differ most"
+    if blind:
+        told += f"; {', '.join(blind)} hardly moves with the input, so agreement means little"
+    return Located(rows, told)
+
+
+def find(
+    chosen: Chosen,
+    plain: Session,
+    file: OnnxLayers,
+    side: ReferenceLayers,
+    outputs: Mapping[str, str],
+    place: Place,
+    form_bound: float,
+    bar: Any,
+) -> Located:
+    """The first value beyond its budget on the chosen runs, of which one output is known to be."""
+    probe = chosen.runs[:2]
+    layers, theirs = file.layers(probe), side.layers(probe)
+    pairs = pair(theirs, layers, file.graph.ancestors, by_name=isinstance(side, OnnxLayers))
+    pairs |= {n: r for n, r in outputs.items() if n not in pairs}
+    sizes = _sizes(pairs, theirs, layers)
+    chosen = _fewer(chosen, sizes, plain, side, outputs, place, form_bound)
+    truth = Truth(side, chosen.runs, sizes, precision=place.precision, form_bound=form_bound)
+    with executed_layers(file.path, plain, layers, probe, place) as executed:
+        located = _Finder(chosen, file, executed, truth, pairs, bar).find(layers)
+    if isinstance(side, OnnxLayers):
+        inputs = dict(
+            zip((s.name for s in file.graph.inputs), (s.name for s in side.graph.inputs), strict=True)
+        )
+        located = replace(located, parts=tuple(replace(p, twin={**p.twin, **inputs}) for p in located.parts))
+    return located
+
+
+def _sizes(pairs: Mapping[str, str], theirs: Sequence[Layer], layers: Sequence[Layer]) -> dict[str, int]:
+    known = {x.name: x.size for x in theirs}
+    own = {x.name: x.size for x in layers}
+    return {r: known.get(r, own.get(n, 1)) for n, r in pairs.items()}
+
+
+def _fewer(
+    chosen: Chosen,
+    sizes: Mapping[str, int],
+    plain: Session,
+    side: ReferenceLayers,
+    outputs: Mapping[str, str],
+    place: Place,
+    form_bound: float,
+) -> Chosen:
+    """The worst half or quarter of the runs, if only so many fit into memory and an output still fails on them."""
+    count = len(chosen.runs)
+    while count > 3 and not fits(sizes, count):
+        count = -(-count // 2)
+    if count == len(chosen.runs):
+        return chosen
+    fewer = judged(
+        chosen.name,
+        chosen.runs[:count],
+        plain,
+        side,
+        outputs,
+        precision=place.precision,
+        form_bound=form_bound,
+    )
+    return chosen if fewer.failing is None else fewer
+
+
+class _Finder:
+    def __init__(
+        self,
+        chosen: Chosen,
+        file: OnnxLayers,
+        executed: Executed,
+        truth: Truth,
+        pairs: Mapping[str, str],
+        bar: Any,
+    ) -> None:
+        self.chosen, self.graph, self.executed, self.truth, self.pairs = (
+            chosen,
+            file.graph,
+            executed,
+            truth,
+            pairs,
+        )
+        self.bar = bar
+        self.judged: dict[str, Judgement] = {n: j for n, j in chosen.judged.items() if n in pairs}
+        self.looks = 0
+        self.effects: list[str] = []
+        visible = executed.names | set(chosen.judged)
+        self.names = [n for n in file.graph.names if n in pairs and n in visible]
+
+    def find(self, layers: Sequence[Layer]) -> Located:
+        failing = self.chosen.failing
+        assert failing is not None  # noqa: S101  the caller has looked
+        if failing not in self.names:  # an input handed through, or a constant
+            self.names.append(failing)
+        search = Search(self.names, self.graph.ancestors, self._look)
+        search.bad.update({n: j.outcome == "fail" for n, j in self.judged.items()})
+        first = search.first(failing)
+        self._look_around(first)
+        rows = tuple(self._row(n) for n in self._listed(failing))
+        index = next(i for i, row in enumerate(rows) if row.candidate == first)
+        return Located(
+            rows=rows,
+            summary=self._summary(first, search, rows),
+            first=index,
+            looks=self.looks,
+            observer_effect=self._effect_text(),
+            parts=self._parts(first, search, {x.name: x for x in layers}),
+        )
+
+    def _listed(self, failing: str) -> list[str]:
+        names = list(self.graph.names)
+        return names if failing in names else [*names, failing]
+
+    def _look(self, names: Sequence[str]) -> dict[str, bool]:
+        """Whether each is beyond its budget in the executed candidate; one look."""
+        self.looks += 1
+        self.bar.update()
+        found = by_name(self.executed.look(names, self.chosen.runs))
+        self._notice(names, found)
+        self.truth.fetch(self.pairs[n] for n in names)
+        for name in names:
+            if name in found:
+                self.judged[name] = self.truth.judge(self.pairs[name], found[name])
+        return {n: n in self.judged and self.judged[n].outcome == "fail" for n in names}
+
+    def _notice(self, names: Sequence[str], found: Mapping[str, Sequence[NDArray[Any]]]) -> None:
+        """Did looking change an output by more than its budget?"""
+        for output, undisturbed in self.chosen.found.items():
+            if output in names or output not in found:
+                continue
+            moved = self.chosen.judged[output]
+            unit = (
+                moved.max_error / moved.relative_error if moved.max_error and moved.relative_error else None
+            )
+            change = _change(undisturbed, found[output])
+            if not change <= (moved.allowed or 0.0) * (unit or 1.0):
+                share = (
+                    f"{change / unit:.1e} of its movement"
+                    if unit and np.isfinite(change)
+                    else "beyond measure"
+                )
+                self.effects.append(
+                    f"with {', '.join(names)} as further outputs, {output} changed by {share}"
+                )
+
+    def _effect_text(self) -> str:
+        if not self.effects:
+            return ""
+        more = f" (and {len(self.effects) - 1} more)" if len(self.effects) > 1 else ""
+        return (
+            f"{self.effects[0]}{more}; what is said of the layers holds for the model that is looked at, "
+            "and may not hold for the one that runs undisturbed"
+        )
+
+    def _look_around(self, first: str) -> None:
+        """Neighbours for the table, in one look."""
+        at = self.names.index(first)
+        near = [n for n in self.names[max(0, at - AROUND) : at + AROUND + 1] if n not in self.judged]
+        if near:
+            self._look(near)
+
+    def _row(self, name: str) -> LayerRow:
+        return _row(self.graph, name, self.pairs.get(name, "").removeprefix("output "), self.judged.get(name))
+
+    def _summary(self, first: str, search: Search, rows: Sequence[LayerRow]) -> str:
+        judgement, before = self.judged[first], search.right_before(first)
+        operator = f" ({self.graph.operator(first)})" if first in self.graph.makers else ""
+        named = self.pairs[first].removeprefix("output ")
+        inputs = (
+            f"its inputs agree ({', '.join(before)})" if before else "nothing before it could be compared"
+        )
+        unpaired = sum(not row.reference for row in rows)
+        hidden = sum(bool(row.reference) and row.candidate not in set(self.names) for row in rows)
+        text = f"{first}{operator} is the first value that is not {named}: {judgement.reason}, on the {self.chosen.name} inputs; {inputs}"
+        if unpaired:
+            text += f"; {unpaired} of {len(rows)} values have no counterpart in the reference"
+        if hidden:
+            text += f"; {hidden} do not exist in what is executed"
+        return text
+
+    def _parts(self, first: str, search: Search, layers: Mapping[str, Layer]) -> tuple[Part, ...]:
+        """The layer between the values before it, then with what stands before those, and so on."""
+        expected = self.truth.exact(self.pairs[first])
+        run, judgement = self._worst_run(first, expected), self.judged[first]
+        unit = (
+            judgement.max_error / judgement.relative_error
+            if judgement.max_error and judgement.relative_error
+            else 0.0
+        )
+        cut, parts = search.right_before(first), []
+        for _ in range(WIDER + 1):
+            self.truth.fetch([self.pairs[n] for n in (*cut, first)])
+            given = {
+                n: a.astype(layers[n].dtype) if n in layers else a
+                for n in cut
+                for a in [self.truth.exact(self.pairs[n])[run]]
+            }
+            given |= self.chosen.runs[run]
+            wanted = self.truth.exact(self.pairs[first])[run]
+            if first in layers:
+                wanted = wanted.astype(layers[first].dtype)
+            parts.append(Part(given, first, wanted, dict(self.pairs), (judgement.allowed or 0.0) * unit))
+            if not cut:
+                break
+            cut = list(dict.fromkeys(n for c in cut for n in search.right_before(c)))
+        return tuple(parts)
+
+    def _worst_run(self, first: str, expected: Sequence[NDArray[Any]]) -> int:
+        found = by_name(self.executed.look([first], self.chosen.runs))[first]
+        errors = [_change([e], [f]) for e, f in zip(expected, found, strict=True)]
+        return int(np.argmax(errors))
+
+
+def _change(a: Sequence[NDArray[Any]], b: Sequence[NDArray[Any]]) -> float:
+    """The largest difference; inf for another shape or a NaN on one side."""
+    worst = 0.0
+    for x, y in zip(a, b, strict=True):
+        if x.shape != y.shape:
+            return float("inf")
+        with np.errstate(invalid="ignore"):
+            gap = np.abs(x.astype(np.float64) - y)
+        gap[(x == y) | (np.isnan(x.astype(np.float64)) & np.isnan(y.astype(np.float64)))] = 0.0
+        worst = max(worst, float(np.nan_to_num(gap, nan=np.inf).max(initial=0.0)))
+    return worst
+
+
+def _row(graph: OnnxGraph, name: str, reference: str, judgement: Judgement | None) -> LayerRow:
+    made = name in graph.makers
+    return LayerRow(
+        reference=reference,
+        candidate=name,
+        operator=graph.operator(name) if made else "",
+        max_error=None if judgement is None else judgement.max_error,
+        relative_error=None if judgement is None else judgement.relative_error,
+        allowed=None if judgement is None else judgement.allowed,
+        outcome="not looked at" if judgement is None else judgement.outcome,
+    )
