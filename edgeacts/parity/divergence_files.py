@@ -45,6 +45,8 @@ def write_files(
     place: Place,
 ) -> DivergenceRecord:
     """Write everything; of `parts`, from the smallest on, the first that shows the divergence when it runs alone."""
+    for name in (MODEL, INPUT, TWIN):
+        (folder / name).unlink(missing_ok=True)  # of an earlier search
     for part in parts:
         read = write_part(
             candidate.proto, candidate.path.parent, folder / MODEL, part.given, {part.name: part.expected}

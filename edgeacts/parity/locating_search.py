@@ -16,7 +16,7 @@ from edgeacts.parity.layers import Judgement, Layer
 from edgeacts.parity.locating_inputs import Chosen, judged
 from edgeacts.parity.onnx_layers import OnnxGraph, OnnxLayers
 from edgeacts.parity.pairing import pair
-from edgeacts.parity.truth import ReferenceLayers, Runs, Truth, by_name, fits
+from edgeacts.parity.truth import ReferenceLayers, Truth, by_name, fits
 from edgeacts.records import LayerRow
 from edgeacts.runtimes import Session
 
@@ -65,7 +65,7 @@ def find(
     chosen = _fewer(chosen, sizes, plain, side, outputs, place, form_bound)
     truth = Truth(side, chosen.runs, sizes, precision=place.precision, form_bound=form_bound)
     with executed_layers(file.path, plain, layers, probe, place) as executed:
-        located = _Finder(chosen, file, executed, truth, pairs, bar).find(layers)
+        located = _Finder(chosen, file, executed, truth, pairs, place.runtime, bar).find(layers)
     if isinstance(side, OnnxLayers):
         inputs = dict(
             zip((s.name for s in file.graph.inputs), (s.name for s in side.graph.inputs), strict=True)
@@ -115,6 +115,7 @@ class _Finder:
         executed: Executed,
         truth: Truth,
         pairs: Mapping[str, str],
+        runtime: str,
         bar: Any,
     ) -> None:
         self.chosen, self.graph, self.executed, self.truth, self.pairs = (
@@ -124,7 +125,7 @@ class _Finder:
             truth,
             pairs,
         )
-        self.bar = bar
+        self.runtime, self.bar = runtime, bar
         self.judged: dict[str, Judgement] = {n: j for n, j in chosen.judged.items() if n in pairs}
         self.looks = 0
         self.effects: list[str] = []
@@ -207,20 +208,28 @@ class _Finder:
         return _row(self.graph, name, self.pairs.get(name, "").removeprefix("output "), self.judged.get(name))
 
     def _summary(self, first: str, search: Search, rows: Sequence[LayerRow]) -> str:
-        judgement, before = self.judged[first], search.right_before(first)
         operator = f" ({self.graph.operator(first)})" if first in self.graph.makers else ""
         named = self.pairs[first].removeprefix("output ")
-        inputs = (
-            f"its inputs agree ({', '.join(before)})" if before else "nothing before it could be compared"
-        )
+        which = "" if named == first else f" (there {named})"
         unpaired = sum(not row.reference for row in rows)
         hidden = sum(bool(row.reference) and row.candidate not in set(self.names) for row in rows)
-        text = f"{first}{operator} is the first value that is not {named}: {judgement.reason}, on the {self.chosen.name} inputs; {inputs}"
+        parts = [
+            f"{first}{operator} is the first value that differs from the reference's{which}: {self.judged[first].reason}, "
+            f"on the {self.chosen.name} inputs",
+            self._inputs_text(first, search.right_before(first)),
+        ]
         if unpaired:
-            text += f"; {unpaired} of {len(rows)} values have no counterpart in the reference"
+            parts.append(f"{unpaired} of {len(rows)} values have no counterpart in the reference")
         if hidden:
-            text += f"; {hidden} do not exist in what is executed"
-        return text
+            parts.append(f"{hidden} were not looked at, as they do not exist in what {self.runtime} executes")
+        return "; ".join(parts)
+
+    def _inputs_text(self, first: str, before: Sequence[str]) -> str:
+        if before:
+            return f"what stands before it agrees ({', '.join(before)})"
+        if self.graph.ancestors(first):
+            return "nothing that stands before it could be compared, so the cause may lie there"
+        return "it is computed from the model's inputs"
 
     def _parts(self, first: str, search: Search, layers: Mapping[str, Layer]) -> tuple[Part, ...]:
         """The layer between the values before it, then with what stands before those, and so on."""

@@ -86,10 +86,13 @@ def distance(reference: Layer, candidate: Layer) -> float:
     finite = np.isfinite(a) & np.isfinite(b)
     if not finite.any():
         return float("inf")
-    a, b = a[finite], b[finite]
-    spread = float(np.linalg.norm(a - a.mean())) or float(np.linalg.norm(a))
-    apart = float(np.linalg.norm(a - b))
-    return apart / spread if spread else (0.0 if apart == 0 else float("inf"))
+    largest = float(np.abs(a[finite]).max())
+    if largest == 0.0:
+        return 0.0 if not b[finite].any() else float("inf")
+    a, b = a[finite] / largest, b[finite] / largest
+    with np.errstate(over="ignore"):  # what is so far away is another value
+        spread = float(np.linalg.norm(a - a.mean())) or float(np.linalg.norm(a))
+        return float(np.linalg.norm(a - b)) / spread
 
 
 def _distances(reference: Sequence[Layer], candidate: Sequence[Layer]) -> dict[tuple[int, int], float]:
