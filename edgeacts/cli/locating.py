@@ -36,7 +36,9 @@ def check_locating(arguments: argparse.Namespace) -> None:
             raise UsageError(f"--{option} goes with --locate only")
 
 
-def locate_action(arguments: argparse.Namespace, reference: Any, images: Any, options: Mapping[str, Any]) -> int:
+def locate_action(
+    arguments: argparse.Namespace, reference: Any, images: Any, options: Mapping[str, Any]
+) -> int:
     """Print the layers around the divergence; 1 when there is one."""
     from edgeacts.parity import format_divergence, locate
 

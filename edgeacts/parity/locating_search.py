@@ -225,11 +225,20 @@ class _Finder:
         return "; ".join(parts)
 
     def _inputs_text(self, first: str, before: Sequence[str]) -> str:
-        if before:
-            return f"what stands before it agrees ({', '.join(before)})"
-        if self.graph.ancestors(first):
-            return "nothing that stands before it could be compared, so the cause may lie there"
-        return "it is computed from the model's inputs"
+        above = self.graph.ancestors(first)
+        between = [n for n in self.graph.names if n in above and n not in self.pairs]
+        between = [n for n in between if not any(n in self.graph.ancestors(b) for b in before)]
+        if not before and not above:
+            return "it is computed from the model's inputs"
+        text = (
+            f"what stands before it agrees ({', '.join(before)})"
+            if before
+            else "nothing before it could be compared"
+        )
+        if between:
+            listed = ", ".join(f"{n} ({self.graph.operator(n)})" for n in between[-3:])
+            text += f", but the cause may be in what has no counterpart there: {listed}"
+        return text
 
     def _parts(self, first: str, search: Search, layers: Mapping[str, Layer]) -> tuple[Part, ...]:
         """The layer between the values before it, then with what stands before those, and so on."""

@@ -110,6 +110,7 @@ def _watching(model: nn.Module, see: Seen, operators: dict[str, str]) -> Iterato
     A function's tensor may turn out to be its module's result, so each is reported when the next is made.
     """
     path: list[str] = []
+    inside: list[nn.Module] = []  # activations: one is one layer, whatever it is made of
     calls, made = Counter[str](), Counter[str]()
     waiting: list[
         tuple[str, str, Tensor, Any]
@@ -135,7 +136,7 @@ def _watching(model: nn.Module, see: Seen, operators: dict[str, str]) -> Iterato
         def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
             result = func(*args, **(kwargs or {}))
             called = getattr(func, "__name__", "")
-            if not called.startswith("__get") and next(_tensors(result), None) is not None:
+            if not inside and not called.startswith("__get") and next(_tensors(result), None) is not None:
                 called = called.strip("_")
                 label = f"{path[-1] if path else ''} ({called})".strip()
                 made[label] += 1
@@ -143,26 +144,34 @@ def _watching(model: nn.Module, see: Seen, operators: dict[str, str]) -> Iterato
                 arrived(result, numbered, called, module=False)
             return result
 
-    def enter(name: str) -> None:
+    def enter(name: str, module: nn.Module) -> None:
         calls[name] += 1
+        if _operator(module):
+            inside.append(module)
         path.append(name if calls[name] == 1 else f"{name}#{calls[name]}")
 
     def leave(module: nn.Module, result: Any) -> None:
         name = path.pop()
-        if name:
-            known = getattr(getattr(module, "activation", None), "operator", None)
+        if _operator(module):
+            inside.pop()
+        if name and not inside:
             with torch._C.DisableTorchFunction():  # what is done here is no call of the model's
-                arrived(result, name, known or type(module).__name__, module=True)
+                arrived(result, name, _operator(module) or type(module).__name__, module=True)
 
     with contextlib.ExitStack() as hooks:
         for name, module in model.named_modules():
-            before = module.register_forward_pre_hook(lambda m, args, name=name: enter(name))
+            before = module.register_forward_pre_hook(lambda m, args, name=name: enter(name, m))
             after = module.register_forward_hook(lambda m, args, result: leave(m, result))
             hooks.callback(before.remove)
             hooks.callback(after.remove)
         with Watch():
             yield
         report()
+
+
+def _operator(module: nn.Module) -> str:
+    """The operator that an activation of ours becomes; "" for other modules."""
+    return str(getattr(getattr(module, "activation", None), "operator", ""))
 
 
 def _tensors(result: Any) -> Iterator[Tensor]:

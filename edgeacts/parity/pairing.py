@@ -6,14 +6,15 @@ A faulty layer changes everything behind it, so values are recognised by how nea
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 
 import numpy as np
 
 from edgeacts.parity.layers import Layer
 
-EQUAL = 1e-3  # distances up to this mean the same value
-NEAR = 0.5  # up to this, the same value behind a fault: another layer's values are about as far as their own size
+SAME = 3e-5  # distances up to this mean that both models agree so far
+EQUAL = 1e-3  # up to this, one value, if not a quite right one
+NEAR = 0.5  # up to this, one value behind a fault: another layer's values are about as far apart as they are large
 _EQUAL_SCORE, _NEAR_SCORE, _SAME_SCORE = 10.0, 6.0, 1.0
 
 # What torch calls it -> what ONNX calls what it becomes; names are compared in small letters without digits otherwise.
@@ -45,22 +46,22 @@ def pair(
 ) -> dict[str, str]:
     """Candidate's name -> reference's name. `ancestors` are those of the candidate's values.
 
-    With `by_name`, values of one name, shape and operator are one. What only order or likeness pairs is dropped where a value
-    behind it is equal in both models: it is a step that the other model does not take.
+    With `by_name`, values of one name, shape and operator are one. Where two operators differ, or only their order speaks for
+    the pair, it is dropped if a value behind it agrees in both models: it is a step that the other model does not take.
     """
     paired = _named(reference, candidate) if by_name else {}
     left = [r for r in reference if r.name not in set(paired.values())]
     open_ = [c for c in candidate if c.name not in paired]
     distances = _distances(left, open_)
-    found = {
-        open_[j].name: (left[i].name, distances.get((i, j))) for i, j in _aligned(left, open_, distances)
-    }
-    equal = {n for n, (_, d) in found.items() if d is not None and d <= EQUAL}
-    equal |= _out_of_order(left, open_, distances, found, equal)
-    equal |= {c for c, r in paired.items() if _equal_by_name(reference, candidate, r, c)}
-    above_equal = frozenset().union(*(ancestors(n) for n in equal)) if equal else frozenset()
-    paired |= {n: r for n, (r, _) in found.items() if n in equal or n not in above_equal}
-    return paired
+    alike = {(i, j) for i, j in distances if same_operator(left[i].operator, open_[j].operator)}
+    aligned = _out_of_order(_aligned(left, open_, distances, alike), distances, alike)
+    found = {open_[j].name: left[i].name for j, i in aligned.items()}
+    sure = {open_[j].name for j, i in aligned.items() if distances[i, j] <= NEAR and (i, j) in alike}
+    same = {open_[j].name for j, i in aligned.items() if distances[i, j] <= SAME}
+    known = {r.name: r for r in reference}
+    same |= {c.name for c in candidate if c.name in paired and distance(known[paired[c.name]], c) <= SAME}
+    before = frozenset().union(*(ancestors(n) for n in same)) if same else frozenset()
+    return paired | {n: r for n, r in found.items() if n in sure | same or n not in before}
 
 
 def _named(reference: Sequence[Layer], candidate: Sequence[Layer]) -> dict[str, str]:
@@ -70,12 +71,6 @@ def _named(reference: Sequence[Layer], candidate: Sequence[Layer]) -> dict[str, 
         for c in candidate
         if c.name in known and known[c.name].shape == c.shape and known[c.name].operator == c.operator
     }
-
-
-def _equal_by_name(reference: Sequence[Layer], candidate: Sequence[Layer], r: str, c: str) -> bool:
-    one = next(x for x in reference if x.name == r)
-    other = next(x for x in candidate if x.name == c)
-    return distance(one, other) <= EQUAL
 
 
 def distance(reference: Layer, candidate: Layer) -> float:
@@ -107,13 +102,16 @@ def _distances(reference: Sequence[Layer], candidate: Sequence[Layer]) -> dict[t
 
 
 def _aligned(
-    reference: Sequence[Layer], candidate: Sequence[Layer], distances: Mapping[tuple[int, int], float]
+    reference: Sequence[Layer],
+    candidate: Sequence[Layer],
+    distances: Mapping[tuple[int, int], float],
+    alike: Container[tuple[int, int]],
 ) -> list[tuple[int, int]]:
     """The pairs, in the order of both, with the largest sum of scores."""
     n, m = len(reference), len(candidate)
     scores = np.zeros((n, m))
-    for (i, j), d in distances.items():
-        scores[i, j] = _score(reference[i], candidate[j], d)
+    for pair_, apart in distances.items():
+        scores[pair_] = _score(apart, alike=pair_ in alike)
     best = np.zeros((n + 1, m + 1))
     for i in range(1, n + 1):
         taken = np.where(scores[i - 1] > 0, best[i - 1, :-1] + scores[i - 1], -1.0)
@@ -131,13 +129,11 @@ def _aligned(
     return pairs[::-1]
 
 
-def _score(reference: Layer, candidate: Layer, apart: float) -> float:
-    same = _SAME_SCORE if same_operator(reference.operator, candidate.operator) else 0.0
+def _score(apart: float, *, alike: bool) -> float:
+    same = _SAME_SCORE if alike else 0.0
     if apart <= EQUAL:
         return _EQUAL_SCORE + same
-    if apart <= NEAR:
-        return _NEAR_SCORE * (1 - apart) + same
-    return same
+    return _NEAR_SCORE * (1 - apart) + same if apart <= NEAR else same
 
 
 def same_operator(reference: str, candidate: str) -> bool:
@@ -151,21 +147,25 @@ def _plain(operator: str) -> str:
 
 
 def _out_of_order(
-    reference: Sequence[Layer],
-    candidate: Sequence[Layer],
+    pairs: Sequence[tuple[int, int]],
     distances: Mapping[tuple[int, int], float],
-    found: dict[str, tuple[str, float | None]],
-    equal: set[str],
-) -> set[str]:
-    """Equal values that stand in another order on the two sides, added to `found`; each of the reference's is used once."""
-    added = set[str]()
-    used = {r for n, (r, _) in found.items() if n in equal}
-    for (i, j), d in sorted(distances.items(), key=lambda item: item[1]):
-        r, c = reference[i].name, candidate[j].name
-        if d > EQUAL:
-            break
-        if c not in equal | added and r not in used:
-            found[c] = (r, d)
-            used.add(r)
-            added.add(c)
-    return added
+    alike: Container[tuple[int, int]],
+) -> dict[int, int]:
+    """Candidate -> reference: `pairs`, and what stands in another order on the two sides.
+
+    Equal values take the place of worse pairs; near ones of one operator are paired if neither side has another.
+    """
+    result = {j: i for i, j in pairs}
+    settled = {j for i, j in pairs if distances[i, j] <= EQUAL}
+    used = {result[j] for j in settled}
+    for (i, j), apart in sorted(distances.items(), key=lambda item: item[1]):
+        free = j not in settled and i not in used
+        if apart <= EQUAL and free:
+            result = {c: r for c, r in result.items() if r != i} | {j: i}
+        elif apart <= NEAR and free and (i, j) in alike and j not in result and i not in result.values():
+            result[j] = i
+        else:
+            continue
+        settled.add(j)
+        used.add(i)
+    return result

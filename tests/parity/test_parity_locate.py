@@ -81,7 +81,9 @@ def test_files_of_an_earlier_search_do_not_stay(exported: Exported, changed: Cha
 
 
 # kernel -> (module whose value it changes; batch norm is folded into the kernel, which is followed by an activation)
-@pytest.mark.parametrize(("which", "module", "operator"), [(0, "1", "Conv"), (1, "4", "Conv"), (2, "8", "Gemm")])
+@pytest.mark.parametrize(
+    ("which", "module", "operator"), [(0, "1", "Conv"), (1, "4", "Conv"), (2, "8", "Gemm")]
+)
 def test_one_percent_in_a_kernel_is_found_from_the_module(
     exported: Exported, changed: Changed, tmp_path: Path, which: int, module: str, operator: str
 ) -> None:
@@ -199,25 +201,50 @@ def test_the_alpha_of_one_sau_lost(tmp_path: Path, changed: Changed) -> None:
     assert locate(model, files.portable).first is None
 
 
-def test_a_form_that_is_wrong_beyond_eight_only(tmp_path: Path) -> None:
-    """The random inputs do not reach so far; the extreme ones do, and are chosen."""
-    model = nn.Sequential(nn.Conv2d(3, 4, 1, bias=False), nn.Tanh(), nn.SiLU(), nn.Conv2d(4, 2, 1)).eval()
-    model[1] = nn.Identity()
+@pytest.fixture(scope="module")
+def pointwise(tmp_path_factory: pytest.TempPathFactory) -> tuple[nn.Module, Path]:
+    """The activation sees 0.4 times the sum of three pixels: beyond 8 for the extreme inputs only."""
+    model = nn.Sequential(nn.Conv2d(3, 4, 1, bias=False), Net("tanhexp")[2], nn.Conv2d(4, 2, 1)).eval()
     with torch.no_grad():
         model[0].weight.fill_(0.4)
-    path = tmp_path / "silu.onnx"
-    torch.onnx.export(model, (torch.zeros(1, 3, 4, 4),), path, dynamo=True, input_names=["x"], output_names=["y"], verbose=False)
-    proto = onnx.load(path)
-    silu = next(n for n in proto.graph.node if n.op_type == "Mul")
-    entry = proto.graph.node.index(silu)
-    proto.graph.initializer.append(numpy_helper.from_array(np.float32(8.0), "eight"))
-    inner, outer = f"{silu.output[0]}_true", silu.output[0]
-    silu.output[0] = inner
-    proto.graph.node.insert(entry + 1, helper.make_node("Min", [inner, "eight"], [outer], name="saturates"))
-    onnx.save(proto, path)
-    record = locate(model, path, out=tmp_path)
-    assert (first(record).candidate, first(record).reference) == (outer, "2")
+    path = tmp_path_factory.mktemp("pointwise") / "pointwise.onnx"
+    return model, to_onnx(model, torch.zeros(1, 3, 4, 4), path).portable
+
+
+@pytest.mark.parametrize("runtime", ["onnxruntime", "openvino"])
+def test_a_form_that_is_wrong_beyond_eight_only(
+    pointwise: tuple[nn.Module, Path], changed: Changed, tmp_path: Path, runtime: str
+) -> None:
+    model, path = pointwise
+
+    def saturate(proto: onnx.ModelProto) -> None:
+        body = proto.functions[0]
+        body.node[-1].output[0] = "unbounded"
+        eight = numpy_helper.from_array(np.float32(8.0))
+        body.node.append(helper.make_node("Constant", [], ["eight"], value=eight))
+        body.node.append(helper.make_node("Min", ["unbounded", "eight"], [body.output[0]]))
+
+    record = locate(model, changed(path, saturate), runtime=runtime, out=tmp_path)
+    assert (first(record).operator, first(record).reference) == ("edgeacts::TanhExp", "1")
     assert "on the extremes inputs" in record.summary
+    assert shown_alone(record) > 1.0
+
+
+def test_a_step_that_the_reference_does_not_take_is_named(
+    pointwise: tuple[nn.Module, Path], changed: Changed, tmp_path: Path
+) -> None:
+    model, path = pointwise
+
+    def insert(proto: onnx.ModelProto) -> None:
+        node = proto.graph.node[1]
+        whole, node.output[0] = node.output[0], "unbounded"
+        proto.graph.initializer.append(numpy_helper.from_array(np.float32(8.0), "eight"))
+        proto.graph.node.insert(2, helper.make_node("Min", ["unbounded", "eight"], [whole]))
+
+    record = locate(model, changed(path, insert), out=tmp_path)
+    assert (first(record).operator, first(record).reference) == ("Conv", "2")
+    assert "the cause may be in what has no counterpart there: _symbolic (Min)" in record.summary
+    assert [n.op_type for n in onnx.load(record.minimal_model).graph.node] == ["Min", "Conv"]
     assert shown_alone(record) > 1e-2
 
 
@@ -270,7 +297,9 @@ def test_faults_in_branches(branches: tuple[nn.Module, Path], changed: Changed, 
 
 
 @pytest.mark.parametrize(("nth", "name"), [(0, "shared"), (1, "shared#2")])
-def test_a_module_called_twice(branches: tuple[nn.Module, Path], changed: Changed, nth: int, name: str) -> None:
+def test_a_module_called_twice(
+    branches: tuple[nn.Module, Path], changed: Changed, nth: int, name: str
+) -> None:
     model, path = branches
 
     def fault(proto: onnx.ModelProto) -> None:
@@ -298,7 +327,9 @@ def test_a_lost_addition_is_found_by_its_function(branches: tuple[nn.Module, Pat
     assert (first(record).reference, first(record).operator) == ("(add)", "Add")
 
 
-def test_renamed_and_reordered_nodes_are_recognised(branches: tuple[nn.Module, Path], changed: Changed) -> None:
+def test_renamed_and_reordered_nodes_are_recognised(
+    branches: tuple[nn.Module, Path], changed: Changed
+) -> None:
     """Another exporter's file: no name in common but those of inputs and outputs, the branches in another order."""
     _, path = branches
 
@@ -323,7 +354,9 @@ def test_renamed_and_reordered_nodes_are_recognised(branches: tuple[nn.Module, P
     assert first(record).reference == reader_of(path, "right.weight")
 
 
-def test_outputs_by_order_where_their_names_differ(branches: tuple[nn.Module, Path], changed: Changed) -> None:
+def test_outputs_by_order_where_their_names_differ(
+    branches: tuple[nn.Module, Path], changed: Changed
+) -> None:
     _, path = branches
 
     def rename(proto: onnx.ModelProto) -> None:
@@ -371,7 +404,9 @@ def test_few_looks_in_a_deep_chain(tmp_path: Path) -> None:
 # ---- what is written
 
 
-def test_node_data_are_in_model_explorers_format(exported: Exported, changed: Changed, tmp_path: Path) -> None:
+def test_node_data_are_in_model_explorers_format(
+    exported: Exported, changed: Changed, tmp_path: Path
+) -> None:
     pair = exported("tanhexp")
     path = changed(pair.path, scaled(1))
     record = locate(pair.model, path, out=tmp_path / "out")
@@ -383,7 +418,11 @@ def test_node_data_are_in_model_explorers_format(exported: Exported, changed: Ch
     assert set(results) <= {node.name for node in graph.node}
     assert len(results) == sum(row.outcome != "not looked at" for row in record.rows)
     maker = next(n.name for n in graph.node if first(record).candidate in n.output)
-    assert results[maker] == {"value": first(record).relative_error, "bgColor": "#b71c1c", "textColor": "#ffffff"}
+    assert results[maker] == {
+        "value": first(record).relative_error,
+        "bgColor": "#b71c1c",
+        "textColor": "#ffffff",
+    }
     assert all(set(entry) <= {"value", "bgColor", "textColor"} for entry in results.values())
     assert all(isinstance(entry["value"], float) for entry in results.values())
 
@@ -428,7 +467,9 @@ def test_what_cannot_be_located_is_refused(exported: Exported, tmp_path: Path) -
         locate(pair.model, pair.path, runtime="onnxrutime")
     with pytest.raises(UsageError, match=r"unknown onnxruntime level 'al': did you mean all\?"):
         locate(pair.model, pair.path, level="al")
-    with pytest.raises(UsageError, match=r"model\.xml: layers are located in \.onnx files: give the file it was converted"):
+    with pytest.raises(
+        UsageError, match=r"model\.xml: layers are located in \.onnx files: give the file it was converted"
+    ):
         locate(pair.path, tmp_path / "model.xml", runtime="openvino")
     training = alive(Net("relu"))
     training[1].train()
@@ -436,9 +477,13 @@ def test_what_cannot_be_located_is_refused(exported: Exported, tmp_path: Path) -
         locate(training, pair.path, label="net")
     with pytest.raises(UsageError, match=r"Two gives 2 outputs, the candidate 1 \(logits\)"):
         locate(Two(), pair.path)
-    with pytest.raises(UsageError, match=r"0\.onnx gives 2 outputs \(first, second\), the candidate 1 \(logits\)"):
+    with pytest.raises(
+        UsageError, match=r"0\.onnx gives 2 outputs \(first, second\), the candidate 1 \(logits\)"
+    ):
         locate(exported("two outputs").path, pair.path)
     narrow = alive(Net("relu"))
     narrow[0] = nn.Conv2d(5, 8, 3, 2, 1)
-    with pytest.raises(UsageError, match=r"Net does not take the candidate's inputs \(image \[\d+, 3, 12, 12\]\)"):
+    with pytest.raises(
+        UsageError, match=r"Net does not take the candidate's inputs \(image \[\d+, 3, 12, 12\]\)"
+    ):
         locate(narrow.eval(), pair.path)
