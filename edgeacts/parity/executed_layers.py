@@ -154,7 +154,8 @@ def _places(
     unknown = {n: a for n, a in values.items() if n not in by_name and a[0].ndim == 4}
     wanted = [entry for entry in layers if entry.name not in places and len(entry.shape) == 4]
     trials = [_blocked(unknown, wanted, makers, block) for block in _BLOCKS]
-    return {**max(trials, key=lambda trial: len(trial)), **places}
+    most = max(range(len(trials)), key=lambda i: len(trials[i]))
+    return {**trials[most], **places}
 
 
 def _blocked(

@@ -45,7 +45,9 @@ def input_sets(
     rng = np.random.default_rng(seed)
     shapes = {s.name: _shape(s, sizes) for s in specs}
     sets.append(InputSet("random", {s.name: _random(s, shapes[s.name], rng) for s in specs}, 7))
-    sets.append(InputSet("extremes", {s.name: _extremes(s, shapes[s.name], rng) for s in specs}, 1))
+    extremes = {s.name: _extremes(s, shapes[s.name], rng) for s in specs}
+    count = max(len(a) for a in extremes.values())  # integers have fewer than floats: they go round
+    sets.append(InputSet("extremes", {n: a[np.arange(count) % len(a)] for n, a in extremes.items()}, 1))
     return sets
 
 

@@ -14,6 +14,7 @@ from edgeacts.parity.divergence_files import Part
 from edgeacts.parity.executed_layers import Executed, Place, executed_layers
 from edgeacts.parity.layers import Judgement, Layer
 from edgeacts.parity.locating_inputs import Chosen, judged
+from edgeacts.parity.minimal import cut
 from edgeacts.parity.onnx_layers import OnnxGraph, OnnxLayers
 from edgeacts.parity.pairing import pair
 from edgeacts.parity.truth import ReferenceLayers, Truth, by_name, fits
@@ -129,6 +130,7 @@ class _Finder:
         self.judged: dict[str, Judgement] = {n: j for n, j in chosen.judged.items() if n in pairs}
         self.looks = 0
         self.effects: list[str] = []
+        self.healed = ""  # an output that is right as soon as it is looked into
         visible = executed.names | set(chosen.judged)
         self.names = [n for n in file.graph.names if n in pairs and n in visible]
 
@@ -149,7 +151,7 @@ class _Finder:
             first=index,
             looks=self.looks,
             observer_effect=self._effect_text(),
-            parts=self._parts(first, search, {x.name: x for x in layers}),
+            parts=self._parts(first, {x.name: x for x in layers}),
         )
 
     def _listed(self, failing: str) -> list[str]:
@@ -173,29 +175,28 @@ class _Finder:
         for output, undisturbed in self.chosen.found.items():
             if output in names or output not in found:
                 continue
-            moved = self.chosen.judged[output]
-            unit = (
-                moved.max_error / moved.relative_error if moved.max_error and moved.relative_error else None
-            )
+            before, unit = self.chosen.judged[output], _unit(self.chosen.judged[output])
             change = _change(undisturbed, found[output])
-            if not change <= (moved.allowed or 0.0) * (unit or 1.0):
-                share = (
-                    f"{change / unit:.1e} of its movement"
-                    if unit and np.isfinite(change)
-                    else "beyond measure"
-                )
-                self.effects.append(
-                    f"with {', '.join(names)} as further outputs, {output} changed by {share}"
-                )
+            if change <= (before.allowed or 0.0) * unit:
+                continue
+            share = f"{change / unit:.1e} of its movement" if np.isfinite(change) else "beyond measure"
+            self.effects.append(f"with {', '.join(names)} as further outputs, {output} changed by {share}")
+            now = self.truth.judge(self.pairs[output], found[output])
+            if before.outcome == "fail" and now.outcome != "fail":
+                self.healed = output
 
     def _effect_text(self) -> str:
         if not self.effects:
             return ""
         more = f" (and {len(self.effects) - 1} more)" if len(self.effects) > 1 else ""
-        return (
-            f"{self.effects[0]}{more}; what is said of the layers holds for the model that is looked at, "
-            "and may not hold for the one that runs undisturbed"
-        )
+        if self.healed:
+            limit = (
+                f"{self.healed} agrees with the reference while it is looked at, so the difference lies in what the "
+                "runtime makes of several layers together, and cannot be located further"
+            )
+        else:
+            limit = "what is said of the layers holds while they are looked at, and may not hold undisturbed"
+        return f"{self.effects[0]}{more}; {limit}"
 
     def _look_around(self, first: str) -> None:
         """Neighbours for the table, in one look."""
@@ -240,37 +241,37 @@ class _Finder:
             text += f", but the cause may be in what has no counterpart there: {listed}"
         return text
 
-    def _parts(self, first: str, search: Search, layers: Mapping[str, Layer]) -> tuple[Part, ...]:
+    def _parts(self, first: str, layers: Mapping[str, Layer]) -> tuple[Part, ...]:
         """The layer between the values before it, then with what stands before those, and so on."""
         expected = self.truth.exact(self.pairs[first])
         run, judgement = self._worst_run(first, expected), self.judged[first]
-        unit = (
-            judgement.max_error / judgement.relative_error
-            if judgement.max_error and judgement.relative_error
-            else 0.0
-        )
-        cut, parts = search.right_before(first), []
+        parts, known = [], self.graph.ancestors(first) & set(self.names)
         for _ in range(WIDER + 1):
-            self.truth.fetch([self.pairs[n] for n in (*cut, first)])
-            given = {
-                n: a.astype(layers[n].dtype) if n in layers else a
-                for n in cut
-                for a in [self.truth.exact(self.pairs[n])[run]]
-            }
-            given |= self.chosen.runs[run]
-            wanted = self.truth.exact(self.pairs[first])[run]
-            if first in layers:
-                wanted = wanted.astype(layers[first].dtype)
-            parts.append(Part(given, first, wanted, dict(self.pairs), (judgement.allowed or 0.0) * unit))
-            if not cut:
+            before = cut(self.graph.proto.graph, first, known)
+            self.truth.fetch([self.pairs[n] for n in (*before, first)])
+            arrays = {n: self.truth.exact(self.pairs[n])[run] for n in (*before, first)}
+            arrays = {n: a.astype(layers[n].dtype) if n in layers else a for n, a in arrays.items()}
+            wanted = arrays.pop(first)
+            given = {**arrays, **self.chosen.runs[run]}
+            parts.append(
+                Part(given, first, wanted, dict(self.pairs), (judgement.allowed or 0.0) * _unit(judgement))
+            )
+            if not before:
                 break
-            cut = list(dict.fromkeys(n for c in cut for n in search.right_before(c)))
+            known -= set(before)
         return tuple(parts)
 
     def _worst_run(self, first: str, expected: Sequence[NDArray[Any]]) -> int:
         found = by_name(self.executed.look([first], self.chosen.runs))[first]
         errors = [_change([e], [f]) for e, f in zip(expected, found, strict=True)]
         return int(np.argmax(errors))
+
+
+def _unit(judgement: Judgement) -> float:
+    """What one of its relative error is in the value's own unit."""
+    if judgement.max_error and judgement.relative_error:
+        return judgement.max_error / judgement.relative_error
+    return 1.0
 
 
 def _change(a: Sequence[NDArray[Any]], b: Sequence[NDArray[Any]]) -> float:

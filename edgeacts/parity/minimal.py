@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -69,9 +69,13 @@ def _weights(graph: onnx.GraphProto) -> set[str]:
     return {t.name for t in graph.initializer} | {t.values.name for t in graph.sparse_initializer}
 
 
-def _between(
-    graph: onnx.GraphProto, given: Mapping[str, Any], wanted: Mapping[str, Any]
-) -> list[onnx.NodeProto]:
+def cut(graph: onnx.GraphProto, wanted: str, known: Container[str]) -> list[str]:
+    """The values of `known` that the nodes read which compute `wanted` from such."""
+    nodes = _between(graph, known, [wanted])
+    return list(dict.fromkeys(n for node in nodes for n in used_names(node) if n in known))
+
+
+def _between(graph: onnx.GraphProto, given: Container[str], wanted: Iterable[str]) -> list[onnx.NodeProto]:
     makers = {name: i for i, node in enumerate(graph.node) for name in node.output if name}
     pending, needed = list(wanted), set[int]()
     while pending:
