@@ -13,7 +13,7 @@ from edgeacts.runtimes import levels
 
 
 def add_locating(parser: argparse.ArgumentParser) -> None:
-    """--locate, --level, --out."""
+    """--locate and what belongs to it."""
     group = parser.add_argument_group("locating")
     group.add_argument(
         "--locate",
@@ -27,13 +27,18 @@ def add_locating(parser: argparse.ArgumentParser) -> None:
         help="with --locate: folder for divergence.json, the layer alone (minimal.onnx, minimal-input.npz) and "
         "nodes.json for Model Explorer",
     )
+    group.add_argument(
+        "--all-layers",
+        action="store_true",
+        help="with --locate: look at every layer after the search, so that nodes.json colours them all",
+    )
 
 
 def check_locating(arguments: argparse.Namespace) -> None:
-    """--level and --out belong to --locate."""
-    for option in ("level", "out"):
+    """The other options of the group belong to --locate."""
+    for option in ("level", "out", "all_layers"):
         if getattr(arguments, option) and not arguments.locate:
-            raise UsageError(f"--{option} goes with --locate only")
+            raise UsageError(f"--{option.replace('_', '-')} goes with --locate only")
 
 
 def locate_action(
@@ -49,7 +54,8 @@ def locate_action(
             record = locate(
                 reference, arguments.candidate, images=images, runtime=runtime, level=arguments.level,
                 threads=arguments.threads, precision=arguments.precision, tolerance=arguments.tolerance,
-                sizes=sizes(arguments.size), seed=arguments.seed, out=arguments.out, progress=on_terminal(), **known,
+                sizes=sizes(arguments.size), seed=arguments.seed, out=arguments.out,
+                all_layers=arguments.all_layers, progress=on_terminal(), **known,
             )  # fmt: skip
         except NotAvailable as error:
             if len(arguments.runtime) == 1:

@@ -49,7 +49,12 @@ def write_files(
         (folder / name).unlink(missing_ok=True)  # of an earlier search
     for part in parts:
         read = write_part(
-            candidate.proto, candidate.path.parent, folder / MODEL, part.given, {part.name: part.expected}
+            candidate.proto,
+            candidate.path.parent,
+            folder / MODEL,
+            part.given,
+            {part.name: part.expected},
+            record.summary,
         )
         if not shows(folder / MODEL, part, place):
             (folder / MODEL).unlink()

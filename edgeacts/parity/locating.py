@@ -44,13 +44,15 @@ def locate(
     out: str | Path | None = None,
     label: str | None = None,
     reference_sha256: str = "",
+    all_layers: bool = False,
     seed: int = 0,
     progress: bool = False,
 ) -> DivergenceRecord:
     """The first layer of the ONNX file `candidate`, as `runtime` executes it, that is not what `reference` computes.
 
     `reference` is a torch module in eval mode, or an ONNX file. Arguments are those of `verify`. The inputs on which the
-    outputs differ most are taken; each look makes one value, or a few, outputs. With `out`, a folder gets divergence.json,
+    outputs differ most are taken; each look makes one value, or a few, outputs; `all_layers` looks at all others afterwards.
+    With `out`, a folder gets divergence.json,
     minimal.onnx and minimal-input.npz (the layer alone, what goes in, `expected_NAME` for what should come out; and
     minimal-reference.onnx where the reference is a file) and nodes.json for Model Explorer.
     Raises UsageError, DamagedFile, NotAvailable or EdgeactsError.
@@ -76,7 +78,7 @@ def locate(
         if chosen.failing is None:
             located = agreement(chosen, outputs, file.graph)
         else:
-            located = find(chosen, plain, file, side, outputs, place, bound, bar)
+            located = find(chosen, plain, file, side, outputs, place, bound, bar, everything=all_layers)
     record = _record(located, file, side, place, taken_in)
     if out is None:
         return record

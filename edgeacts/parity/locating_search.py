@@ -22,6 +22,7 @@ from edgeacts.records import LayerRow
 from edgeacts.runtimes import Session
 
 AROUND = 3  # values on each side of the divergence that are looked at for the table
+AT_ONCE = 16  # values in one look where all are to be looked at
 WIDER = 3  # how far back a part may reach that shows the divergence alone
 
 
@@ -56,6 +57,8 @@ def find(
     place: Place,
     form_bound: float,
     bar: Any,
+    *,
+    everything: bool,
 ) -> Located:
     """The first value beyond its budget on the chosen runs, of which one output is known to be."""
     probe = chosen.runs[:2]
@@ -66,7 +69,9 @@ def find(
     chosen = _fewer(chosen, sizes, plain, side, outputs, place, form_bound)
     truth = Truth(side, chosen.runs, sizes, precision=place.precision, form_bound=form_bound)
     with executed_layers(file.path, plain, layers, probe, place) as executed:
-        located = _Finder(chosen, file, executed, truth, pairs, place.runtime, bar).find(layers)
+        located = _Finder(chosen, file, executed, truth, pairs, place.runtime, bar).find(
+            layers, everything=everything
+        )
     if isinstance(side, OnnxLayers):
         inputs = dict(
             zip((s.name for s in file.graph.inputs), (s.name for s in side.graph.inputs), strict=True)
@@ -128,13 +133,14 @@ class _Finder:
         )
         self.runtime, self.bar = runtime, bar
         self.judged: dict[str, Judgement] = {n: j for n, j in chosen.judged.items() if n in pairs}
+        self.worst: dict[str, int] = {}  # the run in which a bad value is furthest off
         self.looks = 0
         self.effects: list[str] = []
         self.healed = ""  # an output that is right as soon as it is looked into
         visible = executed.names | set(chosen.judged)
         self.names = [n for n in file.graph.names if n in pairs and n in visible]
 
-    def find(self, layers: Sequence[Layer]) -> Located:
+    def find(self, layers: Sequence[Layer], *, everything: bool) -> Located:
         failing = self.chosen.failing
         assert failing is not None  # noqa: S101  the caller has looked
         if failing not in self.names:  # an input handed through, or a constant
@@ -142,7 +148,13 @@ class _Finder:
         search = Search(self.names, self.graph.ancestors, self._look)
         search.bad.update({n: j.outcome == "fail" for n, j in self.judged.items()})
         first = search.first(failing)
+        if first not in self.worst:  # an output, which was not looked at but given
+            self._judge(first, self.chosen.found[first])
         self._look_around(first)
+        if everything:
+            left = [n for n in self.names if n not in self.judged]
+            for start in range(0, len(left), AT_ONCE):
+                self._look(left[start : start + AT_ONCE])
         rows = tuple(self._row(n) for n in self._listed(failing))
         index = next(i for i, row in enumerate(rows) if row.candidate == first)
         return Located(
@@ -167,8 +179,16 @@ class _Finder:
         self.truth.fetch(self.pairs[n] for n in names)
         for name in names:
             if name in found:
-                self.judged[name] = self.truth.judge(self.pairs[name], found[name])
+                self._judge(name, found[name])
         return {n: n in self.judged and self.judged[n].outcome == "fail" for n in names}
+
+    def _judge(self, name: str, found: Sequence[NDArray[Any]]) -> None:
+        self.judged[name] = self.truth.judge(self.pairs[name], found)
+        if self.judged[name].outcome == "fail":
+            expected = self.truth.exact(self.pairs[name])
+            self.worst[name] = int(
+                np.argmax([_change([e], [f]) for e, f in zip(expected, found, strict=True)])
+            )
 
     def _notice(self, names: Sequence[str], found: Mapping[str, Sequence[NDArray[Any]]]) -> None:
         """Did looking change an output by more than its budget?"""
@@ -243,8 +263,7 @@ class _Finder:
 
     def _parts(self, first: str, layers: Mapping[str, Layer]) -> tuple[Part, ...]:
         """The layer between the values before it, then with what stands before those, and so on."""
-        expected = self.truth.exact(self.pairs[first])
-        run, judgement = self._worst_run(first, expected), self.judged[first]
+        run, judgement = self.worst.get(first, 0), self.judged[first]
         parts, known = [], self.graph.ancestors(first) & set(self.names)
         for _ in range(WIDER + 1):
             before = cut(self.graph.proto.graph, first, known)
@@ -260,11 +279,6 @@ class _Finder:
                 break
             known -= set(before)
         return tuple(parts)
-
-    def _worst_run(self, first: str, expected: Sequence[NDArray[Any]]) -> int:
-        found = by_name(self.executed.look([first], self.chosen.runs))[first]
-        errors = [_change([e], [f]) for e, f in zip(expected, found, strict=True)]
-        return int(np.argmax(errors))
 
 
 def _unit(judgement: Judgement) -> float:

@@ -27,10 +27,11 @@ def write_part(
     path: Path,
     given: Mapping[str, NDArray[Any]],
     wanted: Mapping[str, NDArray[Any]],
+    told: str = "",
 ) -> list[str]:
     """Write the nodes that compute the values `wanted` from those `given`, with their weights, functions and metadata.
 
-    `folder` is where the source's external weights lie; they are taken into the file. Gives the names
+    `folder` is where the source's external weights lie; they are taken into the file. `told` is its description. Gives the names
     of its inputs: those of `given` that are needed. Raises EdgeactsError.
     """
     nodes = _between(source.graph, given, wanted)
@@ -52,6 +53,7 @@ def write_part(
         ],
     )
     graph.sparse_initializer.extend(t for t in source.graph.sparse_initializer if t.values.name in read)
+    graph.doc_string = told
     part = helper.make_model(
         graph,
         functions=_functions(source, nodes),

@@ -20,6 +20,7 @@ from edgeacts.errors import UsageError
 from edgeacts.exporters import to_onnx
 from edgeacts.parity import format_divergence, locate
 from edgeacts.records import DivergenceRecord, LayerRow
+from edgeacts.runtimes import levels
 
 Changed = Callable[[Path, Callable[[onnx.ModelProto], object]], Path]
 Exported = Callable[..., Any]
@@ -427,6 +428,21 @@ def test_node_data_are_in_model_explorers_format(
     assert all(isinstance(entry["value"], float) for entry in results.values())
 
 
+@pytest.mark.parametrize("runtime", ["onnxruntime", "openvino"])
+def test_all_layers_are_looked_at_when_asked_for(
+    exported: Exported, changed: Changed, tmp_path: Path, runtime: str
+) -> None:
+    pair = exported("tanhexp")
+    path = changed(pair.path, scaled(0))
+    record = locate(
+        pair.model, path, runtime=runtime, level=levels(runtime)[0], out=tmp_path, all_layers=True
+    )
+    assert first(record).reference == "1"
+    assert [row.outcome for row in record.rows] == ["fail"] * len(record.rows)
+    results = json.loads((tmp_path / "nodes.json").read_text())["main_graph"]["results"]
+    assert set(results) == {node.name for node in onnx.load(path).graph.node}
+
+
 def test_the_minimal_file_keeps_function_and_metadata(tmp_path: Path, changed: Changed) -> None:
     model = alive(Net("tanhexp"))
     files = to_onnx(model, torch.zeros(1, 3, SIDE, SIDE), tmp_path / "net.onnx")
@@ -443,6 +459,7 @@ def test_the_minimal_file_keeps_function_and_metadata(tmp_path: Path, changed: C
     assert {p.key for p in part.metadata_props} == {"edgeacts.forms", "edgeacts.tables"} | {
         p.key for p in onnx.load(files.portable).metadata_props
     }
+    assert part.graph.doc_string == record.summary
     assert shown_alone(record) > 1e-2
     assert shown_alone(record, level=0) > 1e-2
 

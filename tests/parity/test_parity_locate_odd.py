@@ -10,12 +10,9 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 import pytest
-import torch
 from onnx import numpy_helper, parser
-from small_networks import SIDE, Net, alive, rewrite, weights
-from torch import nn
+from small_networks import rewrite, weights
 
-from edgeacts.exporters import to_onnx
 from edgeacts.parity import executed_layers, locate
 from edgeacts.records import DivergenceRecord, LayerRow
 
