@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from edgeacts.cli.images import validation_images
+from edgeacts.cli.locating import add_locating, check_locating, locate_action
 from edgeacts.cli.options import names, numbers, on_terminal, sizes, write_json
 
 BATCHES = (1, 2, 7)
@@ -64,15 +65,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--size", action="append", metavar="NAME=N", help="size of an open dimension; may be repeated"
     )
     parser.add_argument("--seed", type=int, default=0, help="seed of the random inputs")
+    add_locating(parser)
 
 
 def action(arguments: argparse.Namespace) -> int:
     """Judge and print the table; 1 when a comparison failed or the model is blind."""
     from edgeacts.parity import format_verdict, verify
 
+    check_locating(arguments)
     reference, options, preprocessing, data = _reference(Path(arguments.reference))
     preprocessing = preprocessing or stated_preprocessing(Path(arguments.candidate))
     images = validation_images(arguments.data, arguments.data_root, preprocessing, data)
+    if arguments.locate:
+        return locate_action(arguments, reference, images, options)
     verdict = verify(
         reference, arguments.candidate, images=images, runtimes=arguments.runtime, batches=arguments.batch,
         threads=arguments.threads or _threads(), precisions=arguments.precision, tolerance=arguments.tolerance,

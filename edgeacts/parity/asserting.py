@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from edgeacts.errors import EdgeactsError, UsageError
 from edgeacts.parity.budgets import FORM_BOUND_AT_MOST
 from edgeacts.parity.checking import BATCHES, RUNTIMES, verify
+from edgeacts.parity.inputs import Given
 from edgeacts.parity.judging import place_of, severity, worst
 from edgeacts.records import ParityRow, Verdict
 
@@ -47,8 +48,9 @@ def assert_parity(
     Raises ParityError (an AssertionError) that names output, worst input, required and allowed error and the first layer that
     parts, also when the output is blind to its input; and what `verify` raises.
     """
+    given = None if inputs is None else _arrays(inputs, Path(onnx_path))
     verdict = verify(
-        model, onnx_path, inputs=None if inputs is None else _arrays(inputs, Path(onnx_path)), runtimes=runtimes, batches=batches,
+        model, onnx_path, inputs=given, runtimes=runtimes, batches=batches,
         threads=threads, precisions=precisions, tolerance=tolerance, sizes=sizes, seed=seed,
     )  # fmt: skip
     if verdict.passed:
@@ -56,7 +58,7 @@ def assert_parity(
     row = worst(verdict.rows)
     told = [_headline(verdict), f"  {_what(row)}", f"  in {place_of(row)}, {row.precision}"]
     if verdict.outcome == "fail" and row.relative_error is not None:
-        told.append(f"  {_first_divergence(model, Path(onnx_path), row, sizes, seed)}")
+        told.append(f"  {_first_divergence(model, Path(onnx_path), given, row, sizes, seed)}")
     raise ParityError("\n".join([*told, f"  {verdict.summary}"]), verdict)
 
 
@@ -77,16 +79,33 @@ def _what(row: ParityRow) -> str:
 
 
 def _first_divergence(
-    model: Any, path: Path, row: ParityRow, sizes: Mapping[str, int] | None, seed: int
+    model: Any, path: Path, given: Given | None, row: ParityRow, sizes: Mapping[str, int] | None, seed: int
 ) -> str:
     """What the search for the first layer that parts says, on the runtime and level of the worst row."""
     from edgeacts.parity.locating import locate
 
     try:
-        record = locate(model, path, runtime=row.runtime, level=row.level, sizes=sizes, seed=seed)
+        record = locate(
+            model,
+            path,
+            inputs=_around(given, row),
+            runtime=row.runtime,
+            level=row.level,
+            sizes=sizes,
+            seed=seed,
+        )
     except EdgeactsError as error:
         return f"the first layer that parts was not found: {error}"
     return record.summary
+
+
+def _around(given: Given | None, row: ParityRow) -> Given | None:
+    """The given inputs with the worst of them first: the search takes the first few."""
+    if given is None or row.inputs != "given" or not row.worst_input:
+        return given
+    if isinstance(given, Mapping):
+        return {name: np.roll(array, -row.worst_input, axis=0) for name, array in given.items()}
+    return np.roll(given, -row.worst_input, axis=0)
 
 
 def _arrays(inputs: Any, path: Path) -> NDArray[Any] | dict[str, NDArray[Any]]:

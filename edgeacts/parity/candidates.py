@@ -105,12 +105,20 @@ class Candidate:
             return
         for name, values in expected.items():
             moved = movement(one.expected[name])
-            yield compare(place, name, values, found.get(name), budgets.get(name), moved)
+            row = compare(place, name, values, found.get(name), budgets.get(name), moved)
+            yield _at_origin(row, inputs)
         for name in found.keys() - expected.keys():
             yield bare_row(place, name, "the reference has no output of this name")
 
     def _place(self, cell: Cell, precision: str, inputs: str, batch: int) -> Place:
         return Place(self.path.name, cell.runtime, cell.level, precision, inputs, batch, cell.threads)
+
+
+def _at_origin(row: ParityRow, inputs: InputSet) -> ParityRow:
+    """The row with the worst input's index among the inputs that were given, not among those that were taken."""
+    if row.worst_input is None or row.worst_input >= inputs.count:
+        return row
+    return msgspec.structs.replace(row, worst_input=inputs.position(row.worst_input))
 
 
 def _failed(row: ParityRow, reason: str) -> ParityRow:

@@ -25,15 +25,20 @@ REFERENCE_BATCH = 7
 
 @dataclass(frozen=True)
 class InputSet:
-    """Inputs [N, ...] by name."""
+    """Inputs [N, ...] by name; `positions` are their indices where they come from, None when it is all of them."""
 
     name: str
     feeds: Mapping[str, NDArray[Any]]
+    positions: NDArray[np.int64] | None = None
 
     @property
     def count(self) -> int:
         """How many inputs."""
         return len(next(iter(self.feeds.values())))
+
+    def position(self, index: int) -> int:
+        """Where the input of that index comes from."""
+        return index if self.positions is None else int(self.positions[index])
 
     def batches(self, size: int) -> list[dict[str, NDArray[Any]]]:
         """The feeds cut into batches of `size`; the last one may be smaller."""
@@ -42,14 +47,21 @@ class InputSet:
             for start in range(0, self.count, size)
         ]
 
+    def take(self, order: NDArray[np.int64]) -> InputSet:
+        """The inputs of these indices, in this order."""
+        return InputSet(
+            self.name,
+            {n: a[order] for n, a in self.feeds.items()},
+            order if self.positions is None else self.positions[order],
+        )
+
     def first(self, count: int) -> InputSet:
         """The first `count` of them."""
-        return InputSet(self.name, {n: a[:count] for n, a in self.feeds.items()})
+        return self.take(np.arange(min(count, self.count)))
 
     def filled(self, batch: int) -> InputSet:
         """As many inputs as whole batches take, filled up from the start."""
-        order = np.arange(-(-self.count // batch) * batch) % self.count
-        return InputSet(self.name, {n: a[order] for n, a in self.feeds.items()})
+        return self.take(np.arange(-(-self.count // batch) * batch) % self.count)
 
 
 def input_sets(
@@ -61,14 +73,16 @@ def input_sets(
     """
     if not specs:
         raise UsageError("the model has no input: there is nothing to compare on")
-    sets = [InputSet(name, _thinned(_check_given(specs, values))) for name, values in given.items()]
+    sets = [_thinned(InputSet(name, _check_given(specs, values))) for name, values in given.items()]
     if sets and not all(_can_be_made(spec) for spec in specs):
         return sets
     rng = np.random.default_rng(seed)
     shapes = {s.name: _shape(s, sets[0].feeds if sets else {}, sizes) for s in specs}
     count = max(RANDOM_AT_LEAST, min(RANDOM_COUNT, VALUES_AT_MOST // _values(shapes.values())))
     sets.append(InputSet("random", {s.name: _random(s, shapes[s.name], count, rng) for s in specs}))
-    sets.append(InputSet("extremes", {s.name: _extremes(s, shapes[s.name], rng) for s in specs}))
+    extremes = {s.name: _extremes(s, shapes[s.name], rng) for s in specs}
+    most = max(len(a) for a in extremes.values())  # integers have fewer than floats: they go round
+    sets.append(InputSet("extremes", {n: a[np.arange(most) % len(a)] for n, a in extremes.items()}))
     return sets
 
 
@@ -102,13 +116,11 @@ def _check_array(spec: TensorSpec, array: NDArray[Any]) -> NDArray[Any]:
     return np.ascontiguousarray(array, dtype=None if spec.dtype == "string" else spec.dtype)
 
 
-def _thinned(arrays: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+def _thinned(inputs: InputSet) -> InputSet:
     """As many as VALUES_AT_MOST allows, from the whole length: data are often sorted by class."""
-    count = len(next(iter(arrays.values())))
-    fit = VALUES_AT_MOST // _values(a.shape[1:] for a in arrays.values())
-    keep = min(count, GIVEN_AT_MOST, max(fit, GIVEN_AT_LEAST))
-    chosen = np.arange(keep) * count // keep
-    return {name: a[chosen] for name, a in arrays.items()}
+    fit = VALUES_AT_MOST // _values(a.shape[1:] for a in inputs.feeds.values())
+    keep = min(inputs.count, GIVEN_AT_MOST, max(fit, GIVEN_AT_LEAST))
+    return inputs if keep == inputs.count else inputs.take(np.arange(keep) * inputs.count // keep)
 
 
 def _values(shapes: Any) -> int:
