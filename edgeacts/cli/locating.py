@@ -53,8 +53,8 @@ def locate_action(
         try:
             record = locate(
                 reference, arguments.candidate, images=images, runtime=runtime, level=arguments.level,
-                threads=(arguments.threads or (1,))[0], precision=(arguments.precision or ("f32",))[0], tolerance=arguments.tolerance,
-                sizes=sizes(arguments.size), seed=arguments.seed, out=arguments.out,
+                threads=(arguments.threads or (1,))[0], precision=(arguments.precision or ("f32",))[0],
+                tolerance=arguments.tolerance, sizes=sizes(arguments.size), seed=arguments.seed, out=arguments.out,
                 all_layers=arguments.all_layers, progress=on_terminal(), **known,
             )  # fmt: skip
         except NotAvailable as error:
