@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from edgeacts.latency import benchmark
     from edgeacts.models import build_model
     from edgeacts.modules import ActivationModule
-    from edgeacts.parity import verify
+    from edgeacts.parity import locate, verify
     from edgeacts.preprocessing import Preprocessing
     from edgeacts.report import build_report
     from edgeacts.runtimes import open_session
@@ -43,6 +43,7 @@ _HOME = {
     "load_checkpoint": "edgeacts.checkpoint",
     "export": "edgeacts.exporting",
     "open_session": "edgeacts.runtimes",
+    "locate": "edgeacts.parity",
     "verify": "edgeacts.parity",
     "benchmark": "edgeacts.latency",
     "build_report": "edgeacts.report",
@@ -66,6 +67,7 @@ __all__ = [
     "export",
     "load_checkpoint",
     "load_dataset",
+    "locate",
     "open_session",
     "swap",
     "train",

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import onnx
 import torch
 from onnx import numpy_helper
@@ -55,6 +56,35 @@ def alive(model: nn.Module, seed: int = 0, gain: float = 1.0) -> nn.Module:
         for _ in range(3):
             model.train()(torch.randn(32, 3, SIDE, SIDE, generator=generator))
     return model.eval()
+
+
+def digit_images(which: slice) -> tuple[np.ndarray, np.ndarray]:
+    """(images [N, 3, 12, 12], labels) of scikit-learn's digits, tinted so that the order of channels matters."""
+    from sklearn.datasets import load_digits
+
+    data = load_digits()
+    grey = np.pad(data.images[which] / 8.0 - 1.0, ((0, 0), (2, 2), (2, 2)), constant_values=-1.0)
+    tint = np.array([1.0, 0.5, -0.8]).reshape(1, 3, 1, 1)
+    return (grey[:, None] * tint).astype(np.float32), data.target[which]
+
+
+def trained(model: nn.Module, steps: int = 250) -> nn.Module:
+    """`model` after a second of training on tinted digits, in eval mode; it must have learnt something."""
+    images, labels = map(torch.from_numpy, digit_images(slice(0, 1500)))
+    generator = torch.Generator().manual_seed(0)
+    alive(model)
+    optimizer = torch.optim.Adam(model.parameters(), 3e-3)
+    model.train()
+    for _ in range(steps):
+        chosen = torch.randint(len(images), (64,), generator=generator)
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(model(images[chosen]), labels[chosen]).backward()
+        optimizer.step()
+    model.eval()
+    with torch.no_grad():
+        accuracy = float((model(images).argmax(1) == labels).double().mean())
+    assert accuracy > 0.8, f"learnt {accuracy:.0%} of the digits only"
+    return model
 
 
 def weights(model: onnx.ModelProto) -> dict[str, onnx.TensorProto]:

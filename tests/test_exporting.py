@@ -68,7 +68,7 @@ def test_a_verdict_that_is_no_is_in_the_result(tmp_path: Path) -> None:
     dead = Net("relu").eval()
     dead[8].weight.data.zero_()  # the output is the bias whatever the input
     result = export(dead, EXAMPLE, tmp_path / "dead.onnx", runtimes=("onnxruntime",))
-    assert not result.verdict.passed
+    assert result.verdict.outcome == "blind"
     assert not result.record.verdict_passed
     assert "blind" in result.record.verdict_summary
 

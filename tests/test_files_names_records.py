@@ -15,7 +15,7 @@ from edgeacts import files
 from edgeacts.circumstances import circumstances
 from edgeacts.errors import DamagedFile, EdgeactsError, NotAvailable, UsageError, missing_extra
 from edgeacts.names import check_name
-from edgeacts.records import Epoch, ExportRecord, ParityRow, Record, Verdict
+from edgeacts.records import Budget, Epoch, ExportRecord, ParityRow, Record, Verdict
 
 # ---- files
 
@@ -187,15 +187,20 @@ EPOCH = Epoch(
 )  # fmt: skip
 ROW = ParityRow(
     candidate="m.onnx", runtime="onnxruntime", level="all", precision="f32", inputs="random", output="logits",
-    input_count=14, value_count=140, max_error=1e-6, movement=1.0, relative_error=1e-6, allowed_relative_error=2e-5,
-    predictions_differ=0, predictions_total=14, passed=True, reason="",
+    batch=2, threads=1, input_count=14, value_count=140, worst_input=3, max_error=1e-6, p999_error=9e-7, mean_error=1e-7,
+    movement=1.0, relative_error=1e-6, allowed_relative_error=2e-5, snr_db=110.0, predictions_differ=0, predictions_total=14,
+    flip_interval=(0.0, 0.2), flip_margin=None, outcome="pass", reason="",
+)  # fmt: skip
+BUDGET = Budget(
+    inputs="random", output="logits", precision="f32", noise=1e-6, noise_sources={"rounding": 1e-6}, noise_share=8e-6,
+    precision_share=1e-6, form_share=0.0, allowed=9e-6,
 )  # fmt: skip
 
 
 def verdict(**changes: object) -> Verdict:
     base = Verdict(
-        reference="net", reference_sha256="a" * 64, candidate="m.onnx", candidate_sha256="b" * 64, passed=True,
-        summary="1 of 1 comparisons passed", rows=(ROW,), skipped={}, circumstances=circumstances(),
+        reference="net", reference_sha256="a" * 64, candidate="m.onnx", candidate_sha256="b" * 64, outcome="pass",
+        summary="1 of 1 comparisons passed", rows=(ROW,), budgets=(BUDGET,), skipped={}, seconds=0.5, circumstances=circumstances(),
     )  # fmt: skip
     return msgspec.structs.replace(base, **changes)
 
@@ -206,7 +211,7 @@ def test_a_record_survives_its_file(tmp_path: Path) -> None:
     assert Verdict.read(tmp_path / "verdict.json") == written
     stored = json.loads((tmp_path / "verdict.json").read_text())
     assert stored["kind"] == "verdict"
-    assert stored["version"] == 1
+    assert stored["version"] == 2
 
 
 def test_what_is_not_finite_becomes_null() -> None:
@@ -226,9 +231,10 @@ def test_what_is_not_finite_becomes_null() -> None:
         (lambda d: b"\xff\xfe" + d, "malformed"),
         (lambda d: d.replace(b'"kind"', b'"sort"'), "unknown field|kind"),
         (lambda d: d.replace(b'"verdict"', b'"latency"'), "[Ii]nvalid value"),
-        (lambda d: d.replace(b'"passed"', b'"pissed"', 1), "unknown field|missing required"),
+        (lambda d: d.replace(b'"outcome"', b'"outcame"', 1), "unknown field|missing required"),
         (lambda d: d.replace(b'"input_count": 14', b'"input_count": "14"'), "Expected `int`"),
-        (lambda d: d.replace(b'"version": 1', b'"version": 2'), "version 2; this edgeacts reads 1"),
+        (lambda d: d.replace(b'"outcome": "pass"', b'"outcome": "maybe"'), "[Ii]nvalid enum value"),
+        (lambda d: d.replace(b'"version": 2', b'"version": 1'), "version 1; this edgeacts reads 2"),
     ],
 )
 def test_a_damaged_record_is_refused_by_name(tmp_path: Path, change: object, reason: str) -> None:

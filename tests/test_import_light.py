@@ -19,6 +19,7 @@ ON_A_DEVICE = (
     "edgeacts.parity",
     "edgeacts.records",
     "edgeacts.preprocessing",
+    "edgeacts.testing",
 )
 
 

@@ -160,7 +160,7 @@ def test_a_failed_check_is_named_after_everything_is_written(
     fake: Fake, settings: RunSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sound = Verdict.read(fake.source / "export" / "verdict.json")
-    failed = msgspec.structs.replace(sound, passed=False, summary="0 of 1 comparisons passed")
+    failed = msgspec.structs.replace(sound, outcome="fail", summary="0 of 1 comparisons passed")
     monkeypatch.setattr(pipeline, "verify", lambda *_, **__: failed)
     result = run(settings, tmp_path / "run")
     assert not result.passed

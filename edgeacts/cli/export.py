@@ -33,7 +33,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--form", metavar="NAME", help="this form of the activation (edgeacts explain ACTIVATION)"
     )
     parser.add_argument(
-        "--runtime", type=names, metavar="NAMES", help="runtimes of the verdict; default onnxruntime,openvino"
+        "--runtime",
+        type=names,
+        metavar="NAMES",
+        help="runtimes of the verdict; default onnxruntime,accelerated,openvino",
     )
     parser.add_argument(
         "--data", metavar="NAME", help="data set of the verdict's images; default the checkpoint's"
@@ -42,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def action(arguments: argparse.Namespace) -> int:
-    """Export, print files and verdict; 1 when the verdict is no."""
+    """Export, print files and verdict; 1 when the verdict is fail or blind."""
     from edgeacts.checkpoint import load_checkpoint
     from edgeacts.exporting import export_checkpoint
 
@@ -56,6 +59,6 @@ def action(arguments: argparse.Namespace) -> int:
     )  # fmt: skip
     print(f"portable: {result.portable}")
     print(f"inlined:  {result.inlined}")
-    print(f"{'PASS' if result.verdict.passed else 'FAIL'}: {result.verdict.summary}")
+    print(f"{result.verdict.outcome.upper()}: {result.verdict.summary}")
     write_json(arguments, result.record)
     return 0 if result.verdict.passed else 1

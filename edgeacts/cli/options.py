@@ -35,6 +35,14 @@ def names(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
+def numbers(text: str) -> tuple[int, ...]:
+    """The whole numbers of a comma-separated text: "1, 2" -> (1, 2). For argparse."""
+    parts = names(text)
+    if not parts or not all(part.isascii() and part.isdigit() for part in parts):
+        raise argparse.ArgumentTypeError(f"{text!r}: write whole numbers separated by commas, such as 1,2")
+    return tuple(map(int, parts))
+
+
 def sizes(pairs: list[str] | None) -> dict[str, int]:
     """["height=224"] -> {"height": 224}. Raises UsageError for another shape of text."""
     result = {}

@@ -1,10 +1,10 @@
-"""`verify`: a reference against an ONNX file, on every runtime and optimization level, on several kinds of input."""
+"""`verify`: a reference against an ONNX file, in every way the file can run here, on several kinds of input."""
 
 from __future__ import annotations
 
-import json
+import tempfile
+import time
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,22 +13,24 @@ from numpy.typing import NDArray
 from tqdm import tqdm
 
 from edgeacts.circumstances import circumstances
-from edgeacts.errors import DamagedFile, EdgeactsError, NotAvailable, UsageError
+from edgeacts.errors import EdgeactsError, NotAvailable, UsageError
 from edgeacts.files import sha256_file
-from edgeacts.names import check_name
-from edgeacts.onnx_metadata import read_metadata
-from edgeacts.parity.budgets import FORM_BOUND_AT_MOST, allowed_relative_error
-from edgeacts.parity.comparing import Place, compare, relative_noise
-from edgeacts.parity.inputs import InputSet, input_sets
-from edgeacts.parity.references import Arrays, ModuleReference, OnnxReference, Reference
+from edgeacts.parity.budgets import FORM_BOUND_AT_MOST
+from edgeacts.parity.candidates import Candidate
+from edgeacts.parity.claims import metadata_rows
+from edgeacts.parity.inputs import Given, input_sets
+from edgeacts.parity.judging import overall, summary
+from edgeacts.parity.matrix import Cell, cells
+from edgeacts.parity.noise import measure
+from edgeacts.parity.references import ModuleReference, OnnxReference, Reference
 from edgeacts.records import ParityRow, Verdict
-from edgeacts.runtimes import PRECISIONS, Session, TensorSpec, levels, open_runtime, runtime_names
+from edgeacts.runtimes import TensorSpec, open_runtime
 
 if TYPE_CHECKING:
     from torch import nn
 
 RUNTIMES = ("onnxruntime", "accelerated", "openvino")
-IMAGES_AT_MOST = 128
+BATCHES = (1, 2, 7)
 
 
 def verify(
@@ -36,9 +38,11 @@ def verify(
     candidate: str | Path,
     *,
     images: NDArray[np.float32] | None = None,
+    inputs: Given | None = None,
     runtimes: Sequence[str] = RUNTIMES,
-    threads: int = 1,
-    precision: str = "f32",
+    batches: Sequence[int] = BATCHES,
+    threads: int | Sequence[int] = 1,
+    precisions: str | Sequence[str] | None = "f32",
     tolerance: float = FORM_BOUND_AT_MOST,
     sizes: Mapping[str, int] | None = None,
     label: str | None = None,
@@ -49,68 +53,64 @@ def verify(
 ) -> Verdict:
     """Does the ONNX file `candidate` compute what `reference` (a torch module in eval mode, or an ONNX file) computes?
 
-    `images` are preprocessed inputs [N, ...]; random inputs and extremes are always tried. Every output is compared, on every
-    optimization level of every runtime; the error is related to how far the output moves between inputs. A missing output,
-    a NaN or another shape is a failure; a runtime that is not installed is listed in `skipped`, and if none is left that is
-    the error. The bound that the file states for its activations is granted up to `tolerance`. `expected_metadata` must
-    stand in the file as given.
+    `images` are preprocessed validation images [N, ...], `inputs` any others (an array, or one by input name); random inputs
+    and extremes are always tried. Every output is compared in every combination of runtime, optimization level, precision
+    (None: all that run here), threads and batch. The error is related to how far the output moves between inputs, and its
+    budget is made of the reference's own float32 noise, the executed precision and the bound that the file states for its
+    activations, up to `tolerance`. A missing output, a value that is not finite or another shape is a failure; so is metadata
+    other than `expected_metadata`. An output that does not move is blind. What is not installed or cannot be asked for is
+    listed in `skipped`, and if nothing is left that is the error.
     Raises UsageError, DamagedFile, NotAvailable or EdgeactsError.
     """
-    path = Path(candidate)
-    for name in runtimes:
-        check_name(name, runtime_names(), "runtime")
-    if not runtimes:
-        raise UsageError("no runtime to verify on: give at least one")
-    check_name(precision, PRECISIONS, "precision")
+    begin, path = time.perf_counter(), Path(candidate)
+    asked = (precisions,) if isinstance(precisions, str) else precisions
+    work, skipped = cells(runtimes, asked, (threads,) if isinstance(threads, int) else threads)
     taken_in, sha256 = circumstances(), sha256_file(path)
-    with ExitStack() as stack:
-        specs = stack.enter_context(open_runtime(path, "onnxruntime", threads=threads))
-        judge = _reference(reference, specs.inputs, specs.outputs, label, reference_sha256)
-        sets = input_sets(
-            specs.inputs, None if images is None else images[:IMAGES_AT_MOST], sizes or {}, seed
-        )
-        fixed = specs.inputs[0].shape[0] if specs.inputs[0].shape else None
-        expected = {s.name: _outputs(judge.exact, s, fixed) for s in sets}
-        rounded = {s.name: _outputs(judge.rounded, s, fixed) for s in sets}
-    bound = min(_form_bound(path), tolerance)
-    allowed = {
-        s: {
-            n: allowed_relative_error(precision, relative_noise(v, rounded[s][n]), bound)
-            for n, v in values.items()
-        }
-        for s, values in expected.items()
-    }
-    rows = _metadata_rows(path, expected_metadata or {})
-    skipped: dict[str, str] = {}
-    work = [(runtime, level) for runtime in runtimes for level in levels(runtime)]
-    for runtime, level in tqdm(work, desc="verify", unit="level", disable=not progress, leave=False):
-        try:
-            with open_runtime(path, runtime, level=level, threads=threads, precision=precision) as session:
-                executed = str(session.executed()["precision"])
-                for inputs in sets:
-                    place = Place(path.name, runtime, level, executed, inputs.name)
-                    rows += _rows(session, place, inputs, expected[inputs.name], allowed[inputs.name], fixed)
-        except NotAvailable as error:
-            skipped[runtime] = str(error)
-        except EdgeactsError as error:
-            rows.append(_failure(path, runtime, level, precision, error))
-    if not any(row.value_count for row in rows):
-        reasons = [*skipped.values(), *(row.reason for row in rows if not row.passed)]
-        raise (NotAvailable if skipped else EdgeactsError)(
-            f"nothing was compared: {'; '.join(dict.fromkeys(reasons))}"
-        )
-    passed = all(row.passed for row in rows)
+    with open_runtime(path, "onnxruntime") as session:
+        specs = session.inputs, session.outputs
+    sets = input_sets(specs[0], _given(images, inputs), sizes or {}, seed)
+    batches, fixed = _batches(specs[0], batches, skipped)
+    with tempfile.TemporaryDirectory(prefix="edgeacts-") as folder:
+        judge = _reference(reference, *specs, label, reference_sha256, Path(folder))
+        measured = measure(judge, sets, fixed)
+        subject = Candidate(path, measured, tolerance)
+        rows = metadata_rows(path, expected_metadata or {})
+        rows += _all_rows(subject, work, batches, skipped, progress)
+    _check_compared(rows, skipped)
+    outcome = overall(rows)
     return Verdict(
         reference=judge.label,
         reference_sha256=judge.sha256,
         candidate=path.name,
         candidate_sha256=sha256,
-        passed=passed,
-        summary=_summary(rows, skipped),
+        outcome=outcome,
+        summary=summary(rows, outcome, skipped, judge.arithmetic),
         rows=tuple(rows),
+        budgets=subject.budgets,
         skipped=skipped,
+        seconds=time.perf_counter() - begin,
         circumstances=taken_in,
     )
+
+
+def _given(images: NDArray[np.float32] | None, inputs: Given | None) -> dict[str, Given]:
+    named = {"validation": images, "given": inputs}
+    return {name: values for name, values in named.items() if values is not None}
+
+
+def _batches(
+    specs: Sequence[TensorSpec], asked: Sequence[int], skipped: dict[str, str]
+) -> tuple[tuple[int, ...], int | None]:
+    """(batch sizes to run, the only one the model takes or None); the others are noted in `skipped`."""
+    if not asked or any(isinstance(b, bool) or not isinstance(b, int) or b < 1 for b in asked):
+        raise UsageError(f"batches {asked!r}: give whole numbers of at least 1, such as {BATCHES}")
+    fixed = specs[0].shape[0] if specs[0].shape else None
+    if fixed is None:
+        return tuple(dict.fromkeys(asked)), None
+    others = [str(b) for b in dict.fromkeys(asked) if b != fixed]
+    if others:
+        skipped[f"batch {' and '.join(others)}"] = f"the model takes batches of {fixed} only"
+    return (fixed,), fixed
 
 
 def _reference(
@@ -119,100 +119,34 @@ def _reference(
     outputs: Sequence[TensorSpec],
     label: str | None,
     sha256: str,
+    folder: Path,
 ) -> Reference:
     if isinstance(reference, str | Path):
         path = Path(reference)
-        return OnnxReference(path, sha256_file(path))
+        return OnnxReference(path, sha256_file(path), folder)
     names = [s.name for s in inputs], [s.name for s in outputs]
     return ModuleReference(reference, label or type(reference).__name__, sha256, *names)
 
 
-def _outputs(run: Any, inputs: InputSet, fixed: int | None) -> Arrays:
-    """Every output over all batches, in float64."""
-    parts: list[Arrays] = [run(feeds) for feeds in inputs.batches(fixed)]
-    joined = {}
-    for name in parts[0]:
-        try:
-            joined[name] = np.concatenate([_with_batch(p[name]) for p in parts]).astype(np.float64)
-        except ValueError as error:  # text, or a shape that depends on the values
-            raise EdgeactsError(f"output {name} cannot be compared as numbers: {error}") from None
-    return joined
-
-
-def _with_batch(array: NDArray[Any]) -> NDArray[Any]:
-    return array if array.ndim else array[None]
-
-
-def _rows(
-    session: Session,
-    place: Place,
-    inputs: InputSet,
-    expected: Arrays,
-    allowed: Mapping[str, float],
-    fixed: int | None,
+def _all_rows(
+    subject: Candidate,
+    work: Sequence[Cell],
+    batches: Sequence[int],
+    skipped: dict[str, str],
+    progress: bool,
 ) -> list[ParityRow]:
-    own = [s.name for s in session.inputs]
-    renamed = InputSet(inputs.name, dict(zip(own, inputs.feeds.values(), strict=True)), inputs.batch)
-    found = _outputs(session.infer, renamed, fixed)
-    rows = [compare(place, n, values, found.get(n), allowed[n]) for n, values in expected.items()]
-    extra = [n for n in found if n not in expected]
-    return rows + [_bare(place, n, "the reference has no output of this name") for n in extra]
-
-
-def _bare(place: Place, output: str, reason: str, *, passed: bool = False) -> ParityRow:
-    return ParityRow(
-        candidate=place.candidate, runtime=place.runtime, level=place.level, precision=place.precision, inputs=place.inputs,
-        output=output, input_count=0, value_count=0, max_error=None, movement=None, relative_error=None,
-        allowed_relative_error=0.0, predictions_differ=None, predictions_total=None, passed=passed, reason=reason,
-    )  # fmt: skip
-
-
-def _failure(path: Path, runtime: str, level: str, precision: str, error: EdgeactsError) -> ParityRow:
-    return _bare(Place(path.name, runtime, level, precision, ""), "", str(error))
-
-
-def _metadata_rows(path: Path, expected: Mapping[str, str]) -> list[ParityRow]:
-    """A row per metadata entry that is missing or says something else than the reference does."""
-    if not expected:
-        return []
-    found = read_metadata(path)
     rows = []
-    for key, value in expected.items():
-        if key not in found or not _same_json(found[key], value):
-            what = (
-                "is missing" if key not in found else f"is {found[key][:80]}, the reference has {value[:80]}"
-            )
-            rows.append(_bare(Place(path.name, "file", "", "", "metadata"), key, f"metadata {key} {what}"))
+    for cell in tqdm(work, desc="verify", unit="session", disable=not progress, leave=False):
+        try:
+            rows += list(subject.rows(cell, batches))
+        except NotAvailable as error:
+            skipped[cell.runtime] = str(error)
     return rows
 
 
-def _same_json(a: str, b: str) -> bool:
-    try:
-        return bool(json.loads(a) == json.loads(b))
-    except ValueError:
-        return a == b
-
-
-def _form_bound(path: Path) -> float:
-    """The largest error bound of an activation form that the file's metadata state; 0 for files that are not ours."""
-    try:
-        stated = json.loads(read_metadata(path).get("edgeacts.forms", "{}"))
-        bounds = [float(form["bound"]) for form in stated.values()]
-        if not all(bound >= 0 for bound in bounds):
-            raise ValueError("a bound is not a number of at least 0")
-    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
-        raise DamagedFile(f"{path}: metadata edgeacts.forms cannot be read; export the model again") from None
-    return max(bounds, default=0.0)
-
-
-def _summary(rows: Sequence[ParityRow], skipped: Mapping[str, str]) -> str:
-    failed = [r for r in rows if not r.passed]
-    judged = [r.relative_error / r.allowed_relative_error for r in rows if r.relative_error is not None]
-    text = f"{len(rows) - len(failed)} of {len(rows)} comparisons passed"
-    if failed:
-        first = failed[0]
-        where = ", ".join(t for t in (first.runtime, first.level, first.inputs, first.output) if t)
-        text += f"; first failure ({where}): {first.reason}"
-    elif judged:
-        text += f"; the largest error is {max(judged):.0%} of what is allowed"
-    return text + (f"; not checked: {', '.join(skipped)}" if skipped else "")
+def _check_compared(rows: Sequence[ParityRow], skipped: Mapping[str, str]) -> None:
+    if any(row.value_count for row in rows):
+        return
+    reasons = [*(row.reason for row in rows if not row.passed), *skipped.values()]
+    error = NotAvailable if skipped and not rows else EdgeactsError
+    raise error(f"nothing was compared: {'; '.join(dict.fromkeys(reasons))}")

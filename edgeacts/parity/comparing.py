@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from typing import Any
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeacts.parity.budgets import BLIND
-from edgeacts.records import ParityRow
+from edgeacts.parity.budgets import INT8_FLIPS_AT_MOST, STILL_ROUNDINGS, UNIT_ROUNDOFF, coarsest, limits
+from edgeacts.parity.noise import movement, size
+from edgeacts.parity.predictions import count_flips, wilson_interval
+from edgeacts.records import Budget, Outcome, ParityRow
+
+CURE = "verify trained weights on real inputs"
 
 
 @dataclass(frozen=True)
@@ -20,20 +27,8 @@ class Place:
     level: str
     precision: str
     inputs: str
-
-
-def movement(values: NDArray[np.float64]) -> float:
-    """How far an output moves between inputs: standard deviation over the first dimension, the largest of all elements."""
-    return float(np.max(np.std(values, axis=0))) if len(values) > 1 and values.size else 0.0
-
-
-def relative_noise(exact: NDArray[np.float64], rounded: NDArray[np.float64]) -> float:
-    """Largest float32 error of the reference itself in one output, as a share of the output's movement; 0 if not finite."""
-    moved = movement(exact)
-    if not moved > 0 or exact.shape != rounded.shape:
-        return 0.0
-    share = float(np.max(np.abs(exact - rounded))) / moved
-    return share if np.isfinite(share) else 0.0
+    batch: int = 0
+    threads: int = 0
 
 
 def compare(
@@ -41,25 +36,41 @@ def compare(
     output: str,
     expected: NDArray[np.float64],
     found: NDArray[np.float64] | None,
-    allowed: float,
+    budget: Budget | None,
+    moved: float | None = None,
 ) -> ParityRow:
-    """The row of one output. A missing output, another shape, a NaN on either side or nothing to compare fails."""
+    """The row of one output; `moved` is its movement, if that is known over more inputs than these.
+
+    A missing output, another shape, a value that is not finite or nothing to compare fails. `budget` None: the output does
+    not move. Then a large error fails, and agreement is blind.
+    """
+    counts: dict[str, Any] = {
+        "input_count": len(expected) if expected.ndim else 0,
+        "value_count": int(expected.size),
+        "allowed_relative_error": 0.0 if budget is None else budget.allowed,
+    }
     problem = _problem(expected, found)
     if problem is not None or found is None:
-        return _row(place, output, expected, allowed, passed=False, reason=problem or "")
-    error = float(np.max(np.abs(expected - found)))
-    moved = movement(expected)
-    size = float(np.max(np.abs(expected)))
-    differ, total = _predictions(expected, found)
-    relative = error / moved if moved > 0 else None
-    if moved <= BLIND * size or relative is None:
-        reason = "blind: the output hardly moves with the input, so agreement means nothing; use trained weights and real inputs"
-        passed = False
-    else:
-        passed = relative <= allowed
-        reason = "" if passed else f"error {relative:.2g} of the movement, {allowed:.2g} allowed"
-    return _row(place, output, expected, allowed, passed=passed, reason=reason, error=error, moved=moved, relative=relative,
-                differ=differ, total=total)  # fmt: skip
+        return bare_row(place, output, problem or "", **counts)
+    numbers = _numbers(expected, found, movement(expected) if moved is None else moved)
+    outcome, reason = _still(place, expected, numbers) if budget is None else _judge(budget, numbers)
+    row = bare_row(place, output, reason, **counts, **numbers, outcome=outcome)
+    return _with_flips(row, expected, found)
+
+
+def bare_row(
+    place: Place, output: str, reason: str, *, outcome: Outcome = "fail", **numbers: Any
+) -> ParityRow:
+    """A row with the given numbers, None for the others; without any it is a failure that was not a comparison."""
+    nothing: dict[str, Any] = {
+        "input_count": 0, "value_count": 0, "worst_input": None, "max_error": None, "p999_error": None, "mean_error": None,
+        "movement": None, "relative_error": None, "allowed_relative_error": 0.0, "snr_db": None, "predictions_differ": None,
+        "predictions_total": None, "flip_interval": None, "flip_margin": None,
+    }  # fmt: skip
+    return ParityRow(
+        candidate=place.candidate, runtime=place.runtime, level=place.level, precision=place.precision, batch=place.batch,
+        threads=place.threads, inputs=place.inputs, output=output, outcome=outcome, reason=reason, **{**nothing, **numbers},
+    )  # fmt: skip
 
 
 def _problem(expected: NDArray[np.float64], found: NDArray[np.float64] | None) -> str | None:
@@ -76,42 +87,73 @@ def _problem(expected: NDArray[np.float64], found: NDArray[np.float64] | None) -
     return None
 
 
-def _predictions(expected: NDArray[np.float64], found: NDArray[np.float64]) -> tuple[int | None, int | None]:
-    """How many rows have another largest element; None for outputs that are not class scores."""
-    if expected.ndim != 2 or expected.shape[1] < 2:
-        return None, None
-    return int(np.count_nonzero(expected.argmax(1) != found.argmax(1))), len(expected)
+def _numbers(expected: NDArray[np.float64], found: NDArray[np.float64], moved: float) -> dict[str, Any]:
+    error = np.abs(expected - found)
+    largest = float(error.max())
+    return {
+        "worst_input": int(error.argmax()) // max(1, error.size // len(error)),
+        "max_error": largest,
+        "p999_error": float(np.quantile(error, 0.999)),
+        "mean_error": float(error.mean()),
+        "movement": moved,
+        "relative_error": largest / moved if moved > 0 else None,
+        "snr_db": _snr_db(expected - expected.mean(axis=0), error),
+    }
 
 
-def _row(
-    place: Place,
-    output: str,
-    expected: NDArray[np.float64],
-    allowed: float,
-    *,
-    passed: bool,
-    reason: str,
-    error: float | None = None,
-    moved: float | None = None,
-    relative: float | None = None,
-    differ: int | None = None,
-    total: int | None = None,
-) -> ParityRow:
-    return ParityRow(
-        candidate=place.candidate,
-        runtime=place.runtime,
-        level=place.level,
-        precision=place.precision,
-        inputs=place.inputs,
-        output=output,
-        input_count=len(expected) if expected.ndim else 0,
-        value_count=int(expected.size),
-        max_error=error,
-        movement=moved,
-        relative_error=relative,
-        allowed_relative_error=allowed,
-        predictions_differ=differ,
-        predictions_total=total,
-        passed=passed,
-        reason=reason,
+def _snr_db(signal: NDArray[np.float64], error: NDArray[np.float64]) -> float | None:
+    """10·log10 of signal power over error power; None when either is zero."""
+    signal_power, error_power = float(np.mean(np.square(signal))), float(np.mean(np.square(error)))
+    if not (0 < signal_power < math.inf and 0 < error_power < math.inf):
+        return None
+    return 10 * math.log10(signal_power / error_power)
+
+
+def _judge(budget: Budget, numbers: dict[str, Any]) -> tuple[Outcome, str]:
+    error, limit = numbers["relative_error"], limits(budget)
+    if error <= limit.passes:
+        return "pass", ""
+    if error <= limit.explained:
+        return "blind", (
+            f"blind: error {error:.2g} of the movement is within what the model's own noise ({budget.noise:.2g}) and "
+            f"{budget.precision} explain ({limit.explained:.2g}), but above {limit.passes:.2g} nobody can tell; {CURE}"
+        )
+    return "fail", f"error {error:.2g} of the movement, {limit.passes:.2g} allowed"
+
+
+def _still(place: Place, expected: NDArray[np.float64], numbers: dict[str, Any]) -> tuple[Outcome, str]:
+    """An output that does not move: wrong when it is off by many roundings of its size, otherwise blind."""
+    largest = size(expected)
+    allowed = STILL_ROUNDINGS * UNIT_ROUNDOFF[coarsest(place.precision)] * largest
+    if numbers["max_error"] > allowed:
+        return "fail", (
+            f"error {numbers['max_error']:.2g} of an output that hardly moves with the input, {allowed:.2g} allowed"
+        )
+    share = numbers["movement"] / largest if largest else 0.0
+    return "blind", (
+        f"blind: the output hardly moves with the input ({share:.1g} of its size), so agreement means nothing; {CURE}"
     )
+
+
+def _with_flips(row: ParityRow, expected: NDArray[np.float64], found: NDArray[np.float64]) -> ParityRow:
+    """The row with its predictions; an 8-bit candidate fails when too many flip for sure."""
+    flips = count_flips(expected, found)
+    if flips is None:
+        return row
+    interval = wilson_interval(flips.differ, flips.total)
+    moved = row.movement or 0.0
+    margin = flips.margin / moved if flips.margin is not None and moved > 0 else None
+    row = msgspec.structs.replace(
+        row,
+        predictions_differ=flips.differ,
+        predictions_total=flips.total,
+        flip_interval=interval,
+        flip_margin=margin,
+    )
+    if row.passed and coarsest(row.precision) == "int8" and interval[0] > INT8_FLIPS_AT_MOST:
+        reason = (
+            f"{flips.differ} of {flips.total} predictions flip: at least {interval[0]:.0%} with 95 % confidence, "
+            f"{INT8_FLIPS_AT_MOST:.0%} allowed for 8 bits"
+        )
+        return msgspec.structs.replace(row, outcome="fail", reason=reason)
+    return row

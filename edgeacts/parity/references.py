@@ -1,8 +1,13 @@
-"""What a candidate is compared with: a torch module in float64 and float32, or an ONNX file run without optimization."""
+"""What a candidate is compared with: a torch module in float64, or an ONNX file in float32 without optimization.
+
+Each also runs in float32 in other ways that are equal on paper: how far those lie from it is the model's own noise.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -10,29 +15,42 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeacts.errors import UsageError, one_line
-from edgeacts.runtimes import Session, TensorSpec, open_runtime
+from edgeacts.parity.reordering import reordered_model
+from edgeacts.runtimes import Session, open_runtime, resolve_threads
 
 if TYPE_CHECKING:
     from torch import nn
 
 Arrays = dict[str, NDArray[Any]]
+Run = Callable[[Mapping[str, NDArray[Any]]], Arrays]
+
+ORDERS = 2  # permutations that are tried
 
 
 class Reference(Protocol):
-    """Outputs by name, as exact as the reference can (`exact`) and in float32 (`rounded`)."""
+    """Outputs by name; `arithmetic` says how exact they are ("" for float64)."""
 
     label: str
     sha256: str
+    arithmetic: str
 
     def exact(self, feeds: Mapping[str, NDArray[Any]]) -> Arrays:
         """The values to be met."""
 
     def rounded(self, feeds: Mapping[str, NDArray[Any]]) -> Arrays:
-        """The same in float32: its distance from `exact` is the model's own noise."""
+        """The same in float32."""
+
+    def variants(self) -> Iterator[tuple[str, Run]]:
+        """Other float32 runs that are equal on paper: (what is different, run)."""
+
+    def lowered(self, precision: str) -> Run | None:
+        """The model with its products in bf16 or f16; None where that cannot be emulated."""
 
 
 class ModuleReference:
     """A torch module, run in float64 and in float32; outputs get the candidate's names in order."""
+
+    arithmetic = ""
 
     def __init__(
         self, model: nn.Module, label: str, sha256: str, inputs: Sequence[str], outputs: Sequence[str]
@@ -55,6 +73,21 @@ class ModuleReference:
     def rounded(self, feeds: Mapping[str, NDArray[Any]]) -> Arrays:
         """float32 values."""
         return self._run(self._single, feeds, np.float32)
+
+    def variants(self) -> Iterator[tuple[str, Run]]:
+        """Sums in another order, another number of threads."""
+        from edgeacts.parity.emulating import Reordered
+
+        for seed in range(ORDERS):
+            yield "accumulation order", _within(partial(Reordered, seed), self.rounded)
+        if resolve_threads(0) > 1:
+            yield "threads", _within(_other_threads, self.rounded)
+
+    def lowered(self, precision: str) -> Run | None:
+        """Products in bf16 or f16, sums in float32."""
+        from edgeacts.parity.emulating import Rounded
+
+        return _within(partial(Rounded, precision), self.rounded)
 
     def _run(self, model: nn.Module, feeds: Mapping[str, NDArray[Any]], dtype: Any) -> Arrays:
         import torch
@@ -84,40 +117,82 @@ class ModuleReference:
         return {name: v.detach().cpu().numpy() for name, v in zip(self._outputs, values, strict=True)}
 
 
+class OnnxReference:
+    """An ONNX file in ONNX Runtime with its optimizations off."""
+
+    arithmetic = "float32, not optimized"
+
+    def __init__(self, path: Path, sha256: str, folder: Path) -> None:
+        """`folder` is where rewritten copies go while the reference is used."""
+        self.label, self.sha256 = path.name, sha256
+        self._path, self._folder = path, folder
+        self._plain = open_runtime(path, "onnxruntime", level="disabled")
+
+    def exact(self, feeds: Mapping[str, NDArray[Any]]) -> Arrays:
+        """Values of the graph as it stands in the file."""
+        return _infer(self._plain, self.label, feeds)
+
+    def rounded(self, feeds: Mapping[str, NDArray[Any]]) -> Arrays:
+        """The same: it is in float32 already."""
+        return self.exact(feeds)
+
+    def variants(self) -> Iterator[tuple[str, Run]]:
+        """Other optimization levels, sums in another order, another number of threads."""
+        yield from self._opened("optimization", self._path, level=None)
+        for seed in range(ORDERS):
+            copy = reordered_model(self._path, self._folder / f"reordered-{seed}.onnx", seed)
+            if copy is not None:
+                yield from self._opened("accumulation order", copy, level="disabled")
+        if resolve_threads(0) > 1:
+            yield from self._opened("threads", self._path, level="disabled", threads=2)
+
+    def lowered(self, precision: str) -> Run | None:
+        """Not emulated: the float32 noise is scaled instead."""
+        return None
+
+    def _opened(
+        self, what: str, path: Path, *, level: str | None, threads: int = 1
+    ) -> Iterator[tuple[str, Run]]:
+        with open_runtime(path, "onnxruntime", level=level, threads=threads) as session:
+            yield what, lambda feeds: _infer(session, self.label, feeds)
+
+
+def _infer(session: Session, label: str, feeds: Mapping[str, NDArray[Any]]) -> Arrays:
+    """Run the feeds under this file's own input names, in order."""
+    own = [spec.name for spec in session.inputs]
+    if len(own) != len(feeds):
+        raise UsageError(
+            f"{label} has {len(own)} inputs ({', '.join(own)}), the candidate {len(feeds)} ({', '.join(feeds)})"
+        )
+    return session.infer(dict(zip(own, feeds.values(), strict=True)))
+
+
+def _within(enter: Callable[[], Any], run: Run) -> Run:
+    """`run` inside a fresh block of `enter()`."""
+
+    def inside(feeds: Mapping[str, NDArray[Any]]) -> Arrays:
+        with enter():
+            return run(feeds)
+
+    return inside
+
+
+@contextmanager
+def _other_threads() -> Iterator[None]:
+    """One thread where torch uses several, two where it uses one."""
+    import torch
+
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1 if threads > 1 else 2)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
 def _flatten(result: Any) -> list[Any]:
     if isinstance(result, Mapping):
         return [v for item in result.values() for v in _flatten(item)]
     if isinstance(result, list | tuple):
         return [v for item in result for v in _flatten(item)]
     return [result]
-
-
-class OnnxReference:
-    """An ONNX file in ONNX Runtime with its optimizations off; its float32 noise is the fully optimized run's distance."""
-
-    def __init__(self, path: Path, sha256: str) -> None:
-        self.label, self.sha256 = path.name, sha256
-        self._plain: Session = open_runtime(path, "onnxruntime", level="disabled")
-        self._optimized: Session = open_runtime(path, "onnxruntime")
-
-    @property
-    def outputs(self) -> tuple[TensorSpec, ...]:
-        """The outputs the file declares."""
-        return self._plain.outputs
-
-    def exact(self, feeds: Mapping[str, NDArray[Any]]) -> Arrays:
-        """Values of the unoptimized graph."""
-        return self._plain.infer(self._own(feeds))
-
-    def rounded(self, feeds: Mapping[str, NDArray[Any]]) -> Arrays:
-        """Values of the optimized graph."""
-        return self._optimized.infer(self._own(feeds))
-
-    def _own(self, feeds: Mapping[str, NDArray[Any]]) -> Arrays:
-        """The feeds under this file's own input names, in order."""
-        own = [spec.name for spec in self._plain.inputs]
-        if len(own) != len(feeds):
-            raise UsageError(
-                f"{self.label} has {len(own)} inputs ({', '.join(own)}), the candidate {len(feeds)} ({', '.join(feeds)})"
-            )
-        return dict(zip(own, feeds.values(), strict=True))

@@ -20,6 +20,7 @@ __all__ = [
     "levels",
     "open_runtime",
     "open_session",
+    "precisions",
     "resolve_threads",
     "runtime_names",
 ]
@@ -34,9 +35,12 @@ PRECISIONS = ("f32", "bf16", "f16")
 
 
 class _Adapter(Protocol):
-    """What an adapter module offers: its optimization levels, the default one last, and `open_model`."""
+    """What an adapter module offers: its optimization levels, the default one last, `precisions` and `open_model`."""
 
     LEVELS: tuple[str, ...]
+
+    def precisions(self) -> tuple[str, ...]:
+        """What can be asked for on this machine's CPU, f32 first. Raises NotAvailable."""
 
     def open_model(
         self, path: Path, *, threads: int, level: str, provider: str, precision: str, accelerate: bool
@@ -55,6 +59,14 @@ def levels(runtime: str) -> tuple[str, ...]:
     Raises UsageError (unknown runtime).
     """
     return _adapter(runtime).LEVELS
+
+
+def precisions(runtime: str) -> tuple[str, ...]:
+    """Precisions that a runtime can be asked for on this machine's CPU, `f32` first.
+
+    Raises UsageError (unknown runtime) or NotAvailable (not installed).
+    """
+    return _adapter(runtime).precisions()
 
 
 def open_runtime(

@@ -8,6 +8,7 @@ from edgeacts.runtimes import onnxruntime
 from edgeacts.runtimes.base import Session
 
 LEVELS = onnxruntime.LEVELS[-1:]
+precisions = onnxruntime.precisions
 
 
 def open_model(

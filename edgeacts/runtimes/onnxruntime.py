@@ -33,6 +33,11 @@ _DTYPES = {"float": "float32", "double": "float64"}
 _LOG_ERRORS_ONLY = 3
 
 
+def precisions() -> tuple[str, ...]:
+    """f32, which stands for whatever the file is in: ONNX Runtime converts nothing."""
+    return ("f32",)
+
+
 def open_model(
     path: Path, *, threads: int, level: str, provider: str, precision: str, accelerate: bool
 ) -> Session:
@@ -125,21 +130,28 @@ class OnnxRuntimeSession(Session):
     def _optimized(self) -> onnx.ModelProto | None:
         """The graph that is executed, saved by a second session opened alike; None where it cannot be."""
         with tempfile.TemporaryDirectory(prefix="edgeacts-") as folder:
-            saved = Path(folder) / "optimized.onnx"
-            options = _options(self._threads, self._level)
-            options.optimized_model_filepath = str(saved)
-            # Weights go to a file of their own that is never read: only operators and types are wanted.
-            options.add_session_config_entry(
-                "session.optimized_model_external_initializers_file_name", "weights"
-            )
-            options.add_session_config_entry(
-                "session.optimized_model_external_initializers_min_size_in_bytes", "1024"
-            )
             try:
-                _open(Path(self.path), options, self._native.get_providers())
-                return load_onnx(saved)
+                return load_onnx(self.save_executed(Path(folder)))
             except (EdgeactsError, OSError):
                 return None
+
+    def save_executed(self, folder: Path) -> Path:
+        """The file of the graph that is executed: the compiled one, or FOLDER/optimized.onnx with its weights in FOLDER/weights.
+
+        Opened without optimization it does what this session does. Raises EdgeactsError when it cannot be saved.
+        """
+        if self._accelerated is not None and self._accelerated.compiled is not None:
+            return self._accelerated.compiled
+        saved = folder / "optimized.onnx"
+        options = _options(self._threads, self._level)
+        options.optimized_model_filepath = str(saved)
+        # Most readers want operators and types only: weights go to a file of their own.
+        options.add_session_config_entry("session.optimized_model_external_initializers_file_name", "weights")
+        options.add_session_config_entry(
+            "session.optimized_model_external_initializers_min_size_in_bytes", "1024"
+        )
+        _open(Path(self.path), options, self._native.get_providers())
+        return saved
 
     def _executed_graph(self, providers: list[str]) -> tuple[onnx.ModelProto, str]:
         if self._accelerated is not None and self._accelerated.compiled is not None:

@@ -1,5 +1,6 @@
 """OpenVINO: ONNX files (model-local functions inlined in memory) and .xml IR, in a confirmed precision."""
 
+import dataclasses
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -27,6 +28,12 @@ _DTYPES = {
 }  # fmt: skip
 
 
+def precisions() -> tuple[str, ...]:
+    """f32, and what else this CPU computes in. Raises NotAvailable."""
+    capabilities = _core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    return ("f32", *(name for name, flag in (("bf16", "BF16"), ("f16", "FP16")) if flag in capabilities))
+
+
 def open_model(
     path: Path, *, threads: int, level: str, provider: str, precision: str, accelerate: bool
 ) -> Session:
@@ -37,15 +44,61 @@ def open_model(
         )
     core = _core()
     device = choose_device(provider, core.available_devices)
+    model, specs = _read(core, path)
+    return _compiled(core, model, path, specs, device, threads=threads, level=level, precision=precision)
+
+
+def open_looked_at(path: Path, values: Sequence[str], *, threads: int, precision: str) -> Session:
+    """A session on the CPU with inner values of an ONNX file, by their names, as further outputs. Errors are `open_model`'s."""
+    core = _core()
+    model, specs = _read(core, path)
+    inputs, outputs = specs or (_ir_specs(path, model.inputs), _ir_specs(path, model.outputs))
+    values = [v for v in values if v not in {spec.name for spec in outputs}]
+    ports = model.add_outputs(values)
+    looked = tuple(dataclasses.replace(_ir_spec(path, p), name=v) for p, v in zip(ports, values, strict=True))
+    return _compiled(
+        core,
+        model,
+        path,
+        (inputs, outputs + looked),
+        "CPU",
+        threads=threads,
+        level=LEVELS[-1],
+        precision=precision,
+    )
+
+
+def value_names(path: Path) -> frozenset[str]:
+    """Names of the values that are left after openvino has read the file: what `open_looked_at` takes."""
+    model, _ = _read(_core(), path)
+    return frozenset(name for op in model.get_ordered_ops() for port in op.outputs() for name in port.names)
+
+
+_Specs = tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]
+
+
+def _read(core: Any, path: Path) -> tuple[Any, _Specs | None]:
     suffix = path.suffix.lower()
     if suffix == ".xml":
-        model, specs = _read_ir(core, path), None
-    elif suffix == ".onnx":
+        return _read_ir(core, path), None
+    if suffix == ".onnx":
         proto = load_onnx(path)
         specs = input_specs(proto, path), output_specs(proto, path)
-        model = _read_onnx(core, path, proto)
-    else:
-        raise UsageError(f"openvino reads .onnx and .xml files, not {path}")
+        return _read_onnx(core, path, proto), specs
+    raise UsageError(f"openvino reads .onnx and .xml files, not {path}")
+
+
+def _compiled(
+    core: Any,
+    model: Any,
+    path: Path,
+    specs: _Specs | None,
+    device: str,
+    *,
+    threads: int,
+    level: str,
+    precision: str,
+) -> Session:
     try:
         compiled = core.compile_model(model, device, _config(device, threads, precision))
     except RuntimeError as error:

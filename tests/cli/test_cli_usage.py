@@ -114,6 +114,12 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
         ),
         ("verify MODEL MODEL --precision f8", "unknown precision 'f8'"),
         (
+            "verify MODEL MODEL --threads two",
+            "argument --threads: 'two': write whole numbers separated by commas",
+        ),
+        ("verify MODEL MODEL --batch 1,0", "batches (1, 0): give whole numbers of at least 1"),
+        ("verify MODEL MODEL --batch ,", "argument --batch: ',': write whole numbers"),
+        (
             "verify MODEL MODEL --size height",
             "--size 'height': write NAME=N with N at least 1, such as height=224",
         ),

@@ -14,7 +14,7 @@ from edgeacts.data import dataset_names
 from edgeacts.files import sha256_file
 from edgeacts.models import model_names
 from edgeacts.records import ExportRecord, LatencyRecord, TrainingRecord, Verdict
-from edgeacts.runtimes import runtime_names
+from edgeacts.runtimes import resolve_threads, runtime_names
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -100,6 +100,8 @@ def test_verify_says_yes(trained_digits: Path, capsys: Capture, tmp_path: Path) 
     assert text.splitlines()[-1].startswith("PASS: ") or "\nPASS: " in text
     assert {r.inputs for r in verdict.rows} == {"validation", "random", "extremes"}
     assert {r.runtime for r in verdict.rows} == {"onnxruntime", "accelerated", "openvino"}
+    assert {r.batch for r in verdict.rows} == {1, 2, 7}
+    assert {r.threads for r in verdict.rows} == ({1, 2} if resolve_threads(0) > 1 else {1})
     assert max(map(len, text.splitlines())) <= 80
 
 
@@ -112,8 +114,23 @@ def test_verify_says_no(trained_digits: Path, capsys: Capture, tmp_path: Path) -
         capsys, "verify", checkpoint, tmp_path / "wrong.onnx", *ORT, "--json", tmp_path / "v.json", code=1
     )
     assert "\nFAIL: " in text
-    assert not Verdict.read(tmp_path / "v.json").passed
+    assert Verdict.read(tmp_path / "v.json").outcome == "fail"
     assert max(map(len, text.splitlines())) <= 80
+
+
+def test_verify_says_nobody_can_tell(trained_digits: Path, capsys: Capture, tmp_path: Path) -> None:
+    model = onnx.load(trained_digits / "export" / "model.onnx")
+    rewrite(next(iter(weights(model).values())), lambda w: w * 0)
+    onnx.save(model, tmp_path / "deaf.onnx")
+    text = ran(
+        capsys, "verify", tmp_path / "deaf.onnx", tmp_path / "deaf.onnx", *ORT, "--batch", "3", "--threads", "1",
+        "--json", tmp_path / "v.json", code=1,
+    )  # fmt: skip
+    verdict = Verdict.read(tmp_path / "v.json")
+    assert verdict.outcome == "blind"
+    assert {(r.batch, r.threads) for r in verdict.rows} == {(3, 1)}
+    assert "\nBLIND: " in text
+    assert "verify trained weights on real inputs" in " ".join(text.split())
 
 
 def test_verify_notices_stale_preprocessing(trained_digits: Path, capsys: Capture, tmp_path: Path) -> None:
