@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from edgeacts.acceleration import accelerate
     from edgeacts.activations import activation
     from edgeacts.checkpoint import load_checkpoint
+    from edgeacts.conformance import measure_conformance
     from edgeacts.data import load_dataset
     from edgeacts.definition import Activation, Fact, Form, Parameter, X
     from edgeacts.exporting import export
@@ -44,6 +45,7 @@ _HOME = {
     "export": "edgeacts.exporting",
     "open_session": "edgeacts.runtimes",
     "verify": "edgeacts.parity",
+    "measure_conformance": "edgeacts.conformance",
     "benchmark": "edgeacts.latency",
     "build_report": "edgeacts.report",
 }
@@ -66,6 +68,7 @@ __all__ = [
     "export",
     "load_checkpoint",
     "load_dataset",
+    "measure_conformance",
     "open_session",
     "swap",
     "train",
