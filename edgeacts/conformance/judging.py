@@ -145,7 +145,7 @@ def _specials(copies: NDArray[Any], truth: Truth, within: float) -> tuple[dict[s
         texts[name] = " or ".join(sorted({_text(got) for got in column}))
         if not all(_same(float(got), float(want), within) for got in column):
             wrong.append(name)
-            texts[name] += f", right: {_text(want)}"
+            texts[name] += f", right: {_text(want + 0.0)}"  # a limit of 0 without its sign
     return texts, wrong
 
 

@@ -23,7 +23,7 @@ from edgeacts.definition import Activation
 from edgeacts.errors import CheckFailed
 from edgeacts.numpy_reading import NUMPY
 from edgeacts.oracles import float64, high_precision
-from edgeacts.plan import asymptotes, plan
+from edgeacts.plan import asymptotes, tails
 
 ORACLE_ULP = 0.01  # the oracle may be off by so much
 _DOUBLE = 8
@@ -62,15 +62,14 @@ class Truth:
     @cached_property
     def _tails(self) -> list[Any]:
         """(is x beyond the cut, (slope, offset)) of the sides that have an asymptote."""
-        found = plan(self._fixed)
-        tails = []
-        for sign, side, line in zip((-1, 1), (found.left, found.right), asymptotes(self._fixed), strict=True):
+        found = []
+        for sign, side, line in zip((-1, 1), tails(self._fixed), asymptotes(self._fixed), strict=True):
             if side is None or line is None:
                 continue
             cut = float(side.cut[_DOUBLE].run(NUMPY, {}))
             numbers = tuple(_number(e) for e in (sympy.diff(line, X), line.subs(X, 0)))
-            tails.append((lambda x, sign=sign, cut=cut: sign * x > sign * cut, numbers))
-        return tails
+            found.append((lambda x, sign=sign, cut=cut: sign * x > sign * cut, numbers))
+        return found
 
     def check(self, focus: Sequence[float], seed: int) -> tuple[float, float]:
         """(largest error of the float64 oracle in float32 ULP, where). Raises CheckFailed when it is over 0.01."""
