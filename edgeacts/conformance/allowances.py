@@ -16,8 +16,9 @@ ROUNDINGS = {
     "openvino": 34.0,  # its exponential and erf are polynomials of lower degree: 2e-6 in float32
 }
 
-# Of the model's own type, where it is narrower: two for the result, which OpenVINO 2026.4 makes
-# a bfloat16 with up to a whole ULP of error where the CPU has none (it cuts off unless the last bit kept is 1), two for the constants and parameters that a converter rounded.
+# Of the model's own type, where it is narrower: two for the result, which OpenVINO 2026.4 makes a bfloat16 with up to a whole
+# ULP of error where the CPU has none (it cuts off unless the last bit kept is 1); two for the constants and parameters that a
+# converter rounded.
 RESULT_AND_CONSTANTS = 4.0
 
 

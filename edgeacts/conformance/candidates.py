@@ -88,8 +88,8 @@ def candidates(activation: Activation, parameters: Mapping[str, float]) -> list[
         label = name if form.native is None else f"{name} {form.native}"
         kind: Literal["form", "native"] = "native" if name == "native" else "form"
         found.append(Candidate(activation, kind, label, form.bound_at(parameters), parameters))
-    if activation.name in OPERATORS:
-        operator, since, attributes = OPERATORS[activation.name]
+    operator, since, attributes = OPERATORS.get(activation.name, ("", 1, {}))
+    if operator and set(attributes.values()) <= set(parameters):
         label = f"native {operator}"
         found.append(Candidate(activation, "native", label, None, parameters, operator, since, attributes))
     return found
