@@ -117,6 +117,11 @@ def test_float32_sweep_is_seeded_and_grows() -> None:
     assert len(float32_sweep(mantissas=128)) > 2 * len(a)
 
 
+def test_neighbours_keep_their_side() -> None:
+    below = neighbours([-3.0], reach=1)
+    assert sorted(below.tolist()) == [-3.0 - 2**-22, -3.0, -3.0 + 2**-22]
+
+
 def test_neighbours_stop_at_zero_and_at_infinity() -> None:
     around = neighbours([0.0, MAX32, np.inf], reach=2)
     assert around.min() == 0
