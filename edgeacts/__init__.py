@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from edgeacts.acceleration import accelerate
     from edgeacts.activations import activation
     from edgeacts.checkpoint import load_checkpoint
+    from edgeacts.conformance import measure_conformance
     from edgeacts.data import load_dataset
     from edgeacts.definition import Activation, Fact, Form, Parameter, X
     from edgeacts.exporting import export
@@ -45,6 +46,7 @@ _HOME = {
     "open_session": "edgeacts.runtimes",
     "locate": "edgeacts.parity",
     "verify": "edgeacts.parity",
+    "measure_conformance": "edgeacts.conformance",
     "benchmark": "edgeacts.latency",
     "build_report": "edgeacts.report",
 }
@@ -68,6 +70,7 @@ __all__ = [
     "load_checkpoint",
     "load_dataset",
     "locate",
+    "measure_conformance",
     "open_session",
     "swap",
     "train",

@@ -143,6 +143,11 @@ def _rational(value: Any) -> Any:
     return sympy.nsimplify(sympy.Float(value, 17), rational=True, tolerance=1e-17)
 
 
+def tails(activation: Activation) -> tuple[Side | None, Side | None]:
+    """Both tails of f, with the cuts from which on they hold, whether a plan has to guard them or not."""
+    return _sides(activation, activation.stable, ())
+
+
 def _sides(activation: Activation, expression: Any, by: tuple[str, ...]) -> tuple[Side | None, Side | None]:
     left, right = (
         _side(activation, expression, by, line, i) for i, line in enumerate(asymptotes(activation))

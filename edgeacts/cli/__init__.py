@@ -21,6 +21,7 @@ _VERBS = MappingProxyType(
         "train": ("edgeacts.cli.train", "train a network with an activation, write a checkpoint"),
         "export": ("edgeacts.cli.export", "checkpoint -> portable ONNX and its inlined twin"),
         "verify": ("edgeacts.cli.verify", "prove that an ONNX file computes what the model computes"),
+        "conformance": ("edgeacts.cli.conformance", "how exactly runtimes compute activations, in ULP"),
         "accelerate": ("edgeacts.cli.accelerate", "compile an ONNX file for this machine, with its kernels"),
         "bench": ("edgeacts.cli.bench", "measure latency, models interleaved"),
         "report": ("edgeacts.cli.report", "one self-contained HTML page from run folders or records"),

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import onnx
+from onnx import helper
 from onnx.external_data_helper import load_external_data_for_model, uses_external_data
 from onnx.inliner import inline_local_functions
 
@@ -179,16 +180,14 @@ class OpenVinoSession(Session):
         return int(self._compiled.get_property(name)) if supported else None
 
     def _set_inputs(self, request: Any, feeds: Mapping[str, np.ndarray]) -> None:
-        from openvino import Tensor
-
         for name, port in self._input_ports.items():
             array = np.ascontiguousarray(feeds[name]).reshape(feeds[name].shape)  # rank 0 would become rank 1
-            request.set_tensor(port, Tensor(array))
+            request.set_tensor(port, _tensor(array))
 
     def _run(self, feeds: Mapping[str, np.ndarray]) -> list[np.ndarray]:
         self._set_inputs(self._request, feeds)
         self._request.infer()
-        return [np.array(self._request.get_tensor(port).data) for port in self._output_ports]
+        return [_array(self._request.get_tensor(port)) for port in self._output_ports]
 
     def _bind(self, feeds: Mapping[str, np.ndarray]) -> Callable[[], object]:
         request = self._compiled.create_infer_request()
@@ -198,6 +197,24 @@ class OpenVinoSession(Session):
     def _close(self) -> None:
         self._request = self._compiled = None
         self._input_ports, self._output_ports = {}, []
+
+
+_BFLOAT16 = helper.tensor_dtype_to_np_dtype(onnx.TensorProto.BFLOAT16)
+
+
+def _tensor(array: np.ndarray) -> Any:
+    """A tensor on the array's memory; numpy's bfloat16 is not known to OpenVINO, so its bits are handed over."""
+    from openvino import Shape, Tensor, Type
+
+    if array.dtype != _BFLOAT16:
+        return Tensor(array)
+    return Tensor(array.view(np.uint16), Shape(array.shape), Type.bf16)
+
+
+def _array(tensor: Any) -> np.ndarray:
+    """A copy of the tensor's values; OpenVINO shows the bits of a bfloat16 as if they were a float16."""
+    values = np.array(tensor.data)
+    return values.view(_BFLOAT16) if tensor.element_type.get_type_name() == "bf16" else values
 
 
 def _core() -> Any:

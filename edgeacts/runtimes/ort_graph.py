@@ -13,6 +13,10 @@ _WEIGHTED_OPS = frozenset({
     "Conv", "ConvTranspose", "Gemm", "MatMul", "LSTM", "GRU", "RNN", "FusedConv", "FusedGemm", "FusedMatMul",
     "NhwcFusedConv", "NhwcConv",
 })  # fmt: skip
+_CARRIERS = frozenset({
+    "Cast", "Constant", "Identity", "Reshape", "Transpose", "Concat", "Split", "Slice", "Gather", "Shape", "Flatten",
+    "Squeeze", "Unsqueeze", "Expand", "Pad", "QuantizeLinear", "DequantizeLinear", "ReorderInput", "ReorderOutput",
+})  # fmt: skip
 _SHORT = {"float32": "f32", "float16": "f16", "bfloat16": "bf16", "float64": "f64"}
 
 
@@ -27,8 +31,8 @@ def precisions(model: onnx.ModelProto) -> Counter[str]:
     """How many matrix products and convolutions run in `int8`, `f32`, `f16`, ...
 
     A Conv between a DequantizeLinear and a QuantizeLinear that were not fused into it is an f32 Conv, and
-    counted so. Without any such node, the element type of the graph's first floating-point input or output is
-    counted once.
+    counted so. Without any such node, those that compute at all are counted: a float16 activation between two
+    Casts is an f32 one. Without these either, the graph's first floating-point input or output counts once.
     """
     types = _tensor_types(model.graph)
     found = Counter[str]()
@@ -38,6 +42,8 @@ def precisions(model: onnx.ModelProto) -> Counter[str]:
         elif node.op_type in _WEIGHTED_OPS:
             known = [types[name] for name in node.input[1:2] if name in types] or ["f32"]
             found[known[0]] += 1
+    if not found:
+        found.update(_computing(model.graph, types))
     if not found:
         declared = [value.type.tensor_type.elem_type for value in (*model.graph.input, *model.graph.output)]
         floating = [name for name in map(short_type, declared) if name in _SHORT.values()]
@@ -61,6 +67,19 @@ def short_type(elem_type: int) -> str:
     return {"float": "f32", "double": "f64", **_SHORT}.get(name, name)
 
 
+def _computing(graph: onnx.GraphProto, types: dict[str, str]) -> Iterator[str]:
+    """The floating-point type of each node that computes, told by its inputs; outputs that are not declared have it too."""
+    known = dict(types)
+    for node in graph.node:
+        floating = [known[name] for name in node.input if known.get(name) in _SHORT.values()]
+        if not floating:
+            continue
+        for name in node.output:
+            known.setdefault(name, floating[0])
+        if node.op_type not in _CARRIERS:
+            yield floating[0]
+
+
 def _ranked(counts: Mapping[str, int]) -> list[tuple[str, int]]:
     return sorted(counts.items(), key=lambda item: (-item[1], item[0]))
 
@@ -79,6 +98,8 @@ def _tensor_types(graph: onnx.GraphProto) -> dict[str, str]:
         if value.type.HasField("tensor_type") and value.type.tensor_type.elem_type:
             types.setdefault(value.name, short_type(value.type.tensor_type.elem_type))
     for node in graph.node:
+        for value in (a.t for a in node.attribute if node.op_type == "Constant" and a.name == "value"):
+            types[node.output[0]] = short_type(value.data_type)
         if node.op_type == "Cast":
             types[node.output[0]] = next(short_type(a.i) for a in node.attribute if a.name == "to")
     return types

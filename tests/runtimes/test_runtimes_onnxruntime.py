@@ -193,6 +193,25 @@ def test_float16_file_that_the_cpu_computes_in_float32(tmp_path: Path) -> None:
     assert executed["precision"] == ("f32" if "Cast" in str(executed["operators"]) else "f16")
 
 
+def test_precision_of_activations_alone_is_that_of_what_computes(tmp_path: Path) -> None:
+    """Where every node is an activation, the types at the graph's ends are those of its Casts."""
+    text = HEAD + "(float16[n] x) => (float16[n] y) { a = Tanh(x)  y = Mul(x, a) }"
+    onnx.save(parser.parse_model(text), tmp_path / "h.onnx")
+    assert summary(precisions(parser.parse_model(text))) == "f16"
+    with open_runtime(tmp_path / "h.onnx") as session:
+        executed = session.executed()
+    assert executed["precision"] == ("f32" if "Cast" in str(executed["operators"]) else "f16")
+
+
+def test_precision_of_mixed_activations() -> None:
+    text = """(float16[n] x) => (float16[n] y) {
+        a = Cast<to: int = 1>(x)  b = Exp(a)  c = Tanh(b)  d = Cast<to: int = 10>(c)  y = Mul(x, d)
+    }"""
+    assert precisions(parser.parse_model(HEAD + text)) == {"f32": 2, "f16": 1}
+    moved = "(float16[n] x) => (float16[n] y) { y = Identity(x) }"
+    assert precisions(parser.parse_model(HEAD + moved)) == {"f16": 1}
+
+
 def test_graph_that_cannot_be_saved_is_read_from_the_file(
     model: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -96,6 +96,19 @@ def test_model_in_bf16_is_no_f32(tmp_path: Path) -> None:
         assert open_runtime(tmp_path / "b.onnx", "openvino").executed()["precision"] == "f32"
 
 
+def test_bf16_goes_in_and_comes_out(tmp_path: Path) -> None:
+    text = '<ir_version: 10, opset_import: ["" : 20]> net (bfloat16[n] x) => (bfloat16[n] y) { y = Relu(x) }'
+    onnx.save(parser.parse_model(text), tmp_path / "b.onnx")
+    bfloat16 = onnx.helper.tensor_dtype_to_np_dtype(onnx.TensorProto.BFLOAT16)
+    x = np.array([-2.5, 0.0, 1.5, 3e38, np.inf], np.float32).astype(bfloat16)
+    with open_runtime(tmp_path / "b.onnx", "openvino", precision="bf16") as session:
+        y = session.infer({"x": x})["y"]
+        timed = session.bind({"x": x})
+    assert y.dtype == bfloat16
+    np.testing.assert_array_equal(y.astype(np.float32), np.maximum(x.astype(np.float32), 0))
+    timed()
+
+
 LAYERS = [
     {"layerType": "Input", "runtimePrecision": "bf16", "primitiveType": "unknown_bf16"},
     {"layerType": "Reorder", "runtimePrecision": "bf16", "primitiveType": "reorder_bf16"},
