@@ -41,7 +41,8 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     """What a process is asked for. Times are of `time.perf_counter_ns`, which all processes share.
 
     `rounds` and `deadline_ns` end the measurement, which otherwise takes as long as its preparation did since `asked_ns`.
-    `inputs` is an .npz file. With `describe` the last message says what was executed.
+    `inputs` is an .npz file with the arrays of `input_names`, in that order. With `describe` the last message says what was
+    executed.
     """
 
     places: tuple[Place, ...]
@@ -52,6 +53,7 @@ class Job(msgspec.Struct, frozen=True, kw_only=True):
     batch: int
     sizes: dict[str, int]
     inputs: str | None
+    input_names: tuple[str, ...]
     seed: int
     origin_ns: int
     asked_ns: int
@@ -118,7 +120,7 @@ def _feeds(asked: Job, session: Session) -> dict[str, np.ndarray]:
     if asked.inputs is None:
         return random_inputs(session.inputs, batch=asked.batch, sizes=asked.sizes, seed=asked.seed)
     with np.load(asked.inputs, allow_pickle=False) as arrays:
-        return {name: arrays[name] for name in arrays.files}
+        return {name: arrays[f"arr_{place}"] for place, name in enumerate(asked.input_names)}
 
 
 def _measure(

@@ -98,7 +98,7 @@ def benchmark(
     with _saved(inputs) as saved:
         job = Job(
             places=(), process=0, threads=resolve_threads(threads), provider=provider, precision=precision,
-            batch=batch, sizes=dict(sizes or {}), inputs=saved, seed=seed, origin_ns=origin_ns,
+            batch=batch, sizes=dict(sizes or {}), inputs=saved, input_names=tuple(inputs or ()), seed=seed, origin_ns=origin_ns,
             asked_ns=origin_ns, warmup_ns=0, deadline_ns=None, rounds=None, describe=True,
         )  # fmt: skip
         run = _Run(candidates, job, Limits(within, budget_s, rounds))
@@ -144,7 +144,7 @@ def _saved(inputs: Mapping[str, np.ndarray] | None) -> Iterator[str | None]:
             raise UsageError(f"input {name!r} must be a numpy array of numbers, got {type(array).__name__}")
     with tempfile.TemporaryDirectory(prefix="edgeacts-") as folder:
         path = Path(folder) / "inputs.npz"
-        np.savez(path, **dict(inputs))  # type: ignore[arg-type]
+        np.savez(path, *inputs.values())  # in order: a name such as `file` is taken
         yield str(path)
 
 
