@@ -29,7 +29,9 @@ def measured(
         shared = np.ones_like(moment) if slowdown is None else slowdown(moment)
         shared = shared * np.exp(np.abs(rng.normal(0, 0.05, (blocks, 1))))  # a block's own state, one-sided
         base, copy, model = (
-            np.log(cost * shared * np.exp(rng.normal(0, process_sd)) * (1 + rng.exponential(0.04, shared.shape)))
+            np.log(
+                cost * shared * np.exp(rng.normal(0, process_sd)) * (1 + rng.exponential(0.04, shared.shape))
+            )
             for cost in (1.0, 1.0, ratio)
         )
         pairs.append(block_ratios(list(model), [list(base), list(copy)]))

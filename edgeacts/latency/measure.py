@@ -48,6 +48,11 @@ class _Candidate:
     executed: Executed = field(default_factory=dict)
 
     @property
+    def key(self) -> str:
+        """`relu on openvino`."""
+        return f"{self.label} on {self.runtime}"
+
+    @property
     def place(self) -> Place:
         """What a process is told."""
         return Place(model=str(self.model), runtime=self.runtime, level=self.level)
@@ -228,17 +233,16 @@ class _Run:
                 candidate.executed = executed
 
     def _refuse(self, refused: Mapping[str, Sequence[str]]) -> None:
-        """Leave out what cannot be measured; raises the reason when nothing is left, or when it could be measured before."""
-        keys = {}
-        for index, (kind, text) in refused.items():
-            error = getattr(errors, kind, EdgeactsError)(text)
-            if self.processes or int(index) >= len(self.candidates):
-                raise error
-            one = self.candidates[int(index)]
-            keys[f"{one.label} on {one.runtime}"] = error
-        order = [f"{one.label} on {one.runtime}" for one in self.candidates]
-        self.skipped |= {key: keys[key] for key in order if key in keys}
-        self.candidates = [one for one, key in zip(self.candidates, order, strict=True) if key not in keys]
+        """Leave out what cannot be measured; raises the reason when nothing is left, or when an earlier process could."""
+        opened = [*self.candidates, *(one for one in self.candidates if one.baseline)]  # as in the job
+        refusals: dict[str, EdgeactsError] = {}
+        for index in sorted(map(int, refused)):
+            kind, text = refused[str(index)]
+            refusals.setdefault(opened[index].key, getattr(errors, kind, EdgeactsError)(text))
+        if self.processes:
+            raise next(iter(refusals.values()))
+        self.skipped |= refusals
+        self.candidates = [one for one in self.candidates if one.key not in refusals]
         if not self.candidates:
             _raise_nothing_measured(self.skipped)
 

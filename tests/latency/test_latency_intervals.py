@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
+from simulated_latency import measured
 
 from edgeacts.latency.intervals import (
     Interval,
@@ -14,7 +15,6 @@ from edgeacts.latency.intervals import (
     student_quantile,
 )
 from edgeacts.latency.judging import verdict
-from simulated_latency import measured
 
 RECORDS = 300
 
@@ -31,12 +31,12 @@ def test_students_quantiles_are_those_of_the_tables(probability: float, freedom:
     assert student_quantile(probability, freedom) == pytest.approx(value, abs=2e-3)
 
 
-@pytest.mark.parametrize(("processes", "process_sd"), [(5, 0.01), (5, 0.015), (8, 0.015), (15, 0.02), (2, 0.01)])
+@pytest.mark.parametrize(
+    ("processes", "process_sd"), [(5, 0.01), (5, 0.015), (8, 0.015), (15, 0.02), (2, 0.01)]
+)
 def test_intervals_hold_the_truth_as_often_as_they_say(processes: int, process_sd: float) -> None:
     rng = np.random.default_rng(processes)
-    found = [
-        measured(rng, ratio=1.3, processes=processes, process_sd=process_sd)[0] for _ in range(RECORDS)
-    ]
+    found = [measured(rng, ratio=1.3, processes=processes, process_sd=process_sd)[0] for _ in range(RECORDS)]
     assert 0.92 <= held(found, 1.3) <= 1
     # And they are not honest by being useless: 95 % is missed now and then, or they are narrow.
     assert held(found, 1.3) < 0.999 or np.median([one.half_width for one in found]) < 0.03
@@ -56,7 +56,8 @@ def test_a_model_against_itself_is_rarely_told_apart_and_five_per_cent_nearly_al
     rng = np.random.default_rng(1)
     answers = {
         ratio: [
-            verdict(found, floor.ratio) for found, floor in (measured(rng, ratio=ratio) for _ in range(RECORDS))
+            verdict(found, floor.ratio)
+            for found, floor in (measured(rng, ratio=ratio) for _ in range(RECORDS))
         ]
         for ratio in (1.0, 1.05, 1 / 1.05)
     }

@@ -46,7 +46,9 @@ def test_counters_that_stand_still_or_run_back_say_nothing(tmp_path: Path) -> No
 
 
 def test_frequency_is_that_of_the_cores_used(tmp_path: Path) -> None:
-    (tmp_path / "cpuinfo").write_text("processor: 0\ncpu MHz\t\t: 2000.5\nprocessor: 1\ncpu MHz\t\t: 3000.5\n")
+    (tmp_path / "cpuinfo").write_text(
+        "processor: 0\ncpu MHz\t\t: 2000.5\nprocessor: 1\ncpu MHz\t\t: 3000.5\n"
+    )
     assert machine.frequency_mhz((1,), tmp_path) == 3000.5
     assert machine.frequency_mhz(None, tmp_path) == 2500.5
     assert machine.frequency_mhz((7,), tmp_path) == 2500.5

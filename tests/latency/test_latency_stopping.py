@@ -8,7 +8,14 @@ from edgeacts.latency.stopping import LEAST_PROCESSES, Limits, widest
 NARROW, WIDE = Interval(1.1, 1.09, 1.11), Interval(2, 1.5, 2.5)
 
 
-def ended(limits: Limits, *found: Interval, processes: int = 9, rounds: int = 100, seconds: float = 1, last_s: float = 1) -> str:
+def ended(
+    limits: Limits,
+    *found: Interval,
+    processes: int = 9,
+    rounds: int = 100,
+    seconds: float = 1,
+    last_s: float = 1,
+) -> str:
     return limits.stopped(found, processes=processes, rounds=rounds, seconds=seconds, last_s=last_s)
 
 
