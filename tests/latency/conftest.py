@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import onnx
@@ -85,7 +85,7 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> Fake:
             fake.jobs.append(self.job)
             fake.now_ns += START_MS * MS
 
-        def __enter__(self) -> "Process":
+        def __enter__(self) -> Self:
             fake.running += 1
             fake.opened.append([])
             fake.order.append([])
