@@ -45,7 +45,9 @@ class RunSettings(Record, frozen=True, kw_only=True, tag_field="kind", tag="run"
     runtimes: tuple[str, ...] = ("onnxruntime", "accelerated", "openvino")
     provider: str = "cpu"
     bench_threads: int = 1
-    bench_rounds: int = 60
+    bench_precision: float = 0.02
+    bench_budget_s: float = 120.0
+    bench_rounds: int | None = None
     version: int = 1
 
     def __post_init__(self) -> None:
@@ -143,8 +145,9 @@ def _differences(a: RunSettings, b: RunSettings) -> str:
 def _check_bench(settings: RunSettings) -> None:
     """Try what the benchmark will ask for on a network of one node: better now than after the training."""
     check_arguments(
-        [Path(__file__)], settings.runtimes, rounds=settings.bench_rounds, batch=1, budget_s=None, sizes={}
-    )
+        [Path(__file__)], settings.runtimes, within=settings.bench_precision, budget_s=settings.bench_budget_s,
+        rounds=settings.bench_rounds, batch=1, sizes={},
+    )  # fmt: skip
     value = partial(onnx.helper.make_tensor_value_info, elem_type=onnx.TensorProto.FLOAT, shape=[1])
     graph = onnx.helper.make_graph(
         [onnx.helper.make_node("Relu", ["x"], ["y"])], "probe", [value("x")], [value("y")]
@@ -223,7 +226,8 @@ def _bench_stage(settings: RunSettings, out: Path, labels: tuple[str, ...], prog
     def work() -> None:
         record = benchmark(
             models, runtimes=settings.runtimes, threads=settings.bench_threads, provider=settings.provider,
-            rounds=settings.bench_rounds, labels=labels, seed=settings.training.seed, progress=progress,
+            within=settings.bench_precision, budget_s=settings.bench_budget_s, rounds=settings.bench_rounds,
+            labels=labels, seed=settings.training.seed, progress=progress,
         )  # fmt: skip
         record.write(out / "bench" / "latency.json")
 

@@ -3,41 +3,92 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
-from edgeacts.cli.options import add_runtime, names, on_terminal, sizes, write_json
+from edgeacts.cli.options import add_runtime, duration, names, on_terminal, share, sizes, wrapped, write_json
+
+_NUMBERS = ("f32", "bf16", "f16")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """MODEL..."""
-    parser.epilog = "The models are run in turn, in a new random order each round, after warm-up. Ratios are to the first model."
+    parser.epilog = (
+        "The models are run in turn, in fresh processes, until each ratio to the first model is known as precisely as asked "
+        "for, or the time is used up. `cannot tell` means that the difference, if any, is lost in this machine's noise."
+    )
     parser.add_argument("models", nargs="+", metavar="MODEL", help="ONNX files, ours or not")
     add_runtime(parser, "onnxruntime,accelerated,openvino")
-    parser.add_argument("--batch", type=int, default=1, metavar="N", help="images a run; default 1")
-    parser.add_argument("--rounds", type=int, default=60, metavar="N", help="runs of each model; default 60")
     parser.add_argument(
-        "--budget", type=float, metavar="S", help="stop after so many seconds, not before 5 rounds"
+        "--precision",
+        type=_width,
+        default=0.02,
+        metavar="P",
+        help="half width of the ratios' intervals at which to stop; default 2%%",
     )
+    parser.add_argument(
+        "--budget", type=duration, default=60.0, metavar="T", help="time to stop after: 60s, 2m; default 60s"
+    )
+    parser.add_argument("--rounds", type=int, metavar="N", help="stop after N runs of each model")
+    parser.add_argument("--batch", type=int, default=1, metavar="N", help="images a run; default 1")
     parser.add_argument("--level", metavar="NAME", help="graph optimization level; default all")
     parser.add_argument(
-        "--precision", default="f32", help="f32 (default), or bf16, f16 where the runtime can"
+        "--executed-precision",
+        default="f32",
+        metavar="NAME",
+        help="what to compute in: f32 (default), or bf16, f16 where the runtime can",
     )
     parser.add_argument(
         "--size", action="append", metavar="NAME=N", help="size of an open dimension; may be repeated"
     )
     parser.add_argument("--label", type=names, metavar="NAMES", help="comma-separated names for the table")
     parser.add_argument("--seed", type=int, default=0, help="seed of inputs and order")
+    parser.add_argument(
+        "--compare",
+        metavar="OLD.json",
+        help="compare with an older --json: exit code 1 if something became slower",
+    )
+    parser.add_argument(
+        "--tolerance",
+        type=share,
+        default=0.05,
+        metavar="P",
+        help="slowdown that --compare allows; default 5%%",
+    )
+    parser.add_argument(
+        "--compare-by",
+        choices=("auto", "ratio", "time"),
+        default="auto",
+        help="what --compare compares: ratios to the baseline where it is the same file on the same runtime, else times",
+    )
+
+
+def _width(text: str) -> float:
+    if text.strip().lower() in _NUMBERS:
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is what to compute in: write --executed-precision {text}; --precision is the interval's width, such as 2%"
+        )
+    return share(text)
 
 
 def action(arguments: argparse.Namespace) -> int:
-    """Measure and print the table."""
+    """Measure, print the table; with --compare 1 when a model became slower."""
     from edgeacts.latency import benchmark, format_latency
+    from edgeacts.latency.comparing import compare_latency, comparison_lines
+    from edgeacts.records import LatencyRecord
 
+    old = LatencyRecord.read(Path(arguments.compare)) if arguments.compare else None
     record = benchmark(
         arguments.models, runtimes=arguments.runtime, threads=arguments.threads, provider=arguments.provider,
-        level=arguments.level, precision=arguments.precision, batch=arguments.batch, sizes=sizes(arguments.size),
-        rounds=arguments.rounds, budget_s=arguments.budget, seed=arguments.seed, labels=arguments.label or None,
-        progress=on_terminal(),
+        level=arguments.level, precision=arguments.executed_precision, batch=arguments.batch,
+        sizes=sizes(arguments.size), within=arguments.precision, budget_s=arguments.budget, rounds=arguments.rounds,
+        seed=arguments.seed, labels=arguments.label or None, progress=on_terminal(),
     )  # fmt: skip
     print(format_latency(record))
     write_json(arguments, record)
-    return 0
+    if old is None:
+        return 0
+    changes = compare_latency(record, old, tolerance=arguments.tolerance, by=arguments.compare_by)
+    print(f"\ncompared with {arguments.compare}:")
+    for line in comparison_lines(changes, arguments.tolerance):
+        print(wrapped(line))
+    return int(any(change.slower for change in changes))

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
+import re
 import shutil
 import sys
 import textwrap
@@ -52,6 +54,33 @@ def sizes(pairs: list[str] | None) -> dict[str, int]:
             raise UsageError(f"--size {pair!r}: write NAME=N with N at least 1, such as height=224")
         result[name] = int(number)
     return result
+
+
+def share(text: str) -> float:
+    """A share: "2%" and "0.02" -> 0.02. Raises ArgumentTypeError."""
+    number, percent, rest = text.strip().partition("%")
+    try:
+        value = float(number) / (100 if percent else 1)
+    except ValueError:
+        value = math.nan
+    if rest or not 0 < value < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no share: write 2% or 0.02")
+    return value
+
+
+_UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
+
+
+def duration(text: str) -> float:
+    """Seconds: "60", "60s" and "1m" -> 60.0. Raises ArgumentTypeError."""
+    found = re.fullmatch(r"([0-9.]+)\s*(ms|s|min|m|h|)", text.strip())
+    try:
+        value = float(found[1]) * _UNITS[found[2] or "s"] if found else 0.0
+    except ValueError:
+        value = 0.0
+    if value <= 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is no time: write 60s, 2m or a number of seconds")
+    return value
 
 
 def add_runtime(parser: argparse.ArgumentParser, default: str) -> None:

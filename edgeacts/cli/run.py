@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgeacts.cli.options import add_training, given_training, names, write_json
+from edgeacts.cli.options import add_training, duration, given_training, names, share, write_json
 from edgeacts.errors import UsageError
 
 if TYPE_CHECKING:
@@ -39,7 +39,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--tolerance", type=float, metavar="E", help="error an activation's form may have; default 1e-5"
     )
     parser.add_argument("--bench-threads", type=int, metavar="N", help="threads of the benchmark; default 1")
-    parser.add_argument("--bench-rounds", type=int, metavar="N", help="rounds of the benchmark; default 60")
+    parser.add_argument(
+        "--bench-precision", type=share, metavar="P", help="width at which the benchmark ends; default 2%%"
+    )
+    parser.add_argument(
+        "--bench-budget", type=duration, metavar="T", help="time after which the benchmark ends; default 2m"
+    )
+    parser.add_argument("--bench-rounds", type=int, metavar="N", help="end the benchmark after N rounds")
     add_training(parser)
 
 
@@ -57,6 +63,8 @@ def action(arguments: argparse.Namespace) -> int:
         "opset": arguments.opset,
         "tolerance": arguments.tolerance,
         "bench_threads": arguments.bench_threads,
+        "bench_precision": arguments.bench_precision,
+        "bench_budget_s": arguments.bench_budget,
         "bench_rounds": arguments.bench_rounds,
     }
     given = {name: value for name, value in free.items() if value is not None}

@@ -6,22 +6,24 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from edgeacts.errors import UsageError
-from edgeacts.latency.timing import MIN_ROUNDS
+from edgeacts.latency.blocks import LEAST_ROUNDS
 from edgeacts.names import check_name
 from edgeacts.runtimes import levels, runtime_names
 
 MAX_ROUNDS = 100_000
 MAX_BATCH = 4096
 MAX_DIMENSION = 2**24
+MIN_WITHIN, MAX_WITHIN = 0.0005, 0.5
 
 
 def check_arguments(
     paths: Sequence[Path],
     runtimes: Sequence[str],
     *,
-    rounds: int,
-    batch: int,
+    within: float | None,
     budget_s: float | None,
+    rounds: int | None,
+    batch: int,
     sizes: Mapping[str, int],
 ) -> None:
     """Raises UsageError that names the argument, its range and what was given."""
@@ -34,10 +36,17 @@ def check_arguments(
             raise UsageError(
                 f"model {path} {'is a folder, a file is needed' if path.is_dir() else 'does not exist'}"
             )
-    _check_integer("rounds", rounds, MIN_ROUNDS, MAX_ROUNDS)
+    if rounds is not None:
+        _check_integer("rounds", rounds, LEAST_ROUNDS, MAX_ROUNDS)
+    if rounds is None and budget_s is None:
+        raise UsageError("give budget_s or rounds: a width of the interval alone may never be reached")
     _check_integer("batch", batch, 1, MAX_BATCH)
     for name, size in sizes.items():
         _check_integer(f"size of {name!r}", size, 1, MAX_DIMENSION)
+    if within is not None and not MIN_WITHIN <= within <= MAX_WITHIN:
+        raise UsageError(
+            f"within must be a share from {MIN_WITHIN:g} to {MAX_WITHIN:g} (0.02 for 2 %), got {within!r}"
+        )
     if budget_s is not None and not (math.isfinite(budget_s) and budget_s > 0):
         raise UsageError(f"budget_s must be a positive number of seconds, got {budget_s!r}")
 

@@ -1,52 +1,118 @@
 """A latency record as plain text, at most 80 columns wide."""
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from itertools import groupby
+from statistics import mean
 
-from edgeacts.records import LatencyRecord, LatencySeries
+from edgeacts.latency.intervals import Interval
+from edgeacts.records import LatencyBlock, LatencyRecord, LatencySeries, NoiseFloor
 
 WIDTH = 80
-_NUMBERS = f"{'median ms':>11}{'p95 ms':>11}{'ratio':>8}"
-_NUMBERS_WIDTH = len(_NUMBERS)
-_RUNTIME_WIDTH = 12
-_LABEL_WIDTH = WIDTH - _NUMBERS_WIDTH - _RUNTIME_WIDTH - 10  # 10: precision
+_LABEL, _EXECUTED, _TIME, _RATIO, _VERDICT = 22, 9, 8, 21, 12
+_MATTERS = {"steal": 0.01, "other": 0.05}  # shares of the machine's time from which they are worth a line
 
 
 def format_latency(record: LatencyRecord) -> str:
-    """One line a series: label, runtime, executed precision, median, p95, ratio to the runtime's first."""
-    lines = [f"{'model':<{_LABEL_WIDTH}}{'runtime':<{_RUNTIME_WIDTH}}{'executed':<10}{_NUMBERS}", "-" * WIDTH]
-    lines += [_line(series) for series in record.series]
-    cores = f"{record.threads} thread{'s' if record.threads > 1 else ''}"
-    about = (
-        f"{cores}, batch {record.batch}, {record.rounds} interleaved rounds after {record.warmup_rounds} "
-        f"of warm-up, {record.circumstances.cpu}. {_baselines(record.series)}"
-    )
-    lines += ["", *textwrap.wrap(about, WIDTH)]
+    """A section per runtime, a line per model: executed precision, median, p90, ratio with interval, verdict.
+
+    Below: the noise floor, how it was measured and why it ended, what else the machine did.
+    """
+    p90 = any("p90" in series.quantiles_ns for series in record.series)
+    lines = []
+    for runtime, rows in groupby(record.series, lambda series: series.runtime):
+        lines += [_header(runtime, p90), "-" * WIDTH, *(_line(series, p90) for series in rows), ""]
+    for text in (*_floors(record), _design(record), *_machine(record.blocks)):
+        lines += textwrap.wrap(text, WIDTH)
     for key, reason in record.skipped.items():
         lines += textwrap.wrap(f"skipped: {key}: {reason}", WIDTH, subsequent_indent="  ")
     return "\n".join(lines)
 
 
-def _line(series: LatencySeries) -> str:
-    label = _shorten(series.label, _LABEL_WIDTH - 1)
-    precision = _shorten(str(series.executed.get("precision", "unknown")), 9)
-    runtime = _shorten(series.runtime, _RUNTIME_WIDTH - 1)
-    return (
-        f"{label:<{_LABEL_WIDTH}}{runtime:<{_RUNTIME_WIDTH}}{precision:<10}"
-        f"{_milliseconds(series.median_ns):>11}{_milliseconds(series.p95_ns):>11}{series.ratio:>8.2f}"
+def interval_text(ratio: float, low: float, high: float) -> str:
+    """`1.05 [1.03, 1.07]`: two digits of the interval's half width."""
+    digits = 3 if Interval(ratio, low, high).half_width * ratio < 0.01 else 2 if ratio < 10 else 1
+    return f"{ratio:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]"
+
+
+def _header(runtime: str, p90: bool) -> str:
+    name = _shorten(runtime, _LABEL - 1)
+    times = f"{'p50 ms':>{_TIME}}{'p90 ms' if p90 else '':>{_TIME}}"
+    return f"{name:<{_LABEL}}{'executed':<{_EXECUTED}}{times}{'ratio, interval':>{_RATIO}}"
+
+
+def _line(series: LatencySeries, p90: bool) -> str:
+    label = _shorten(series.label, _LABEL - 1)
+    precision = _shorten(str(series.executed.get("precision", "unknown")), _EXECUTED - 1)
+    times = f"{milliseconds(series.median_ns):>{_TIME}}"
+    tail = series.quantiles_ns.get("p90")
+    times += f"{(milliseconds(tail) if tail else '-') if p90 else '':>{_TIME}}"
+    ratio = "1" if series.comparison == "baseline" else _ratio(series)
+    return f"{label:<{_LABEL}}{precision:<{_EXECUTED}}{times}{ratio:>{_RATIO}}{series.comparison:>{_VERDICT}}"
+
+
+def _ratio(series: LatencySeries) -> str:
+    return interval_text(series.ratio, series.ratio_low, series.ratio_high)
+
+
+def _floors(record: LatencyRecord) -> Iterable[str]:
+    labels = {s.runtime: s.label for s in record.series if s.comparison == "baseline"}
+    for floor in record.noise_floors:
+        yield floor_text(floor, labels[floor.runtime])
+
+
+def floor_text(floor: NoiseFloor, baseline: str) -> str:
+    """`A/A on onnxruntime: relu over its own copy 1.002 [0.991, 1.013].`"""
+    interval = interval_text(floor.ratio, floor.ratio_low, floor.ratio_high)
+    return f"A/A on {floor.runtime}: {baseline} over its own copy {interval}."
+
+
+def _design(record: LatencyRecord) -> str:
+    rounds = len(record.series[0].samples_ns)
+    parts = [
+        _count(record.threads, "thread"),
+        f"batch {record.batch}",
+        f"{record.confidence:.0%} intervals over {_count(record.processes, 'fresh process', 'es')}, "
+        f"{_count(len(record.blocks), 'block')}, {_count(rounds, 'interleaved round')} after {record.warmup_rounds} of warm-up",
+    ]
+    return f"{', '.join(parts)}; {stopped_text(record)} {record.circumstances.cpu}."
+
+
+def stopped_text(record: LatencyRecord) -> str:
+    """Why the measurement ended, and how well the ratios are known."""
+    reached = (
+        ""
+        if record.precision_reached is None
+        else f"ratios known within {_percent(record.precision_reached)}"
     )
+    asked = "" if record.precision_asked is None else f" ({_percent(record.precision_asked)} asked for)"
+    why = {
+        "precision": "",
+        "time": f"the time of {record.budget_s or 0:g} s was used up: ",
+        "rounds": "the rounds were used up: ",
+    }[record.stopped]
+    return f"{why}{reached}{asked}, {record.seconds:.1f} s."
 
 
-def _baselines(series: Sequence[LatencySeries]) -> str:
-    first: dict[str, str] = {}
-    for one in series:
-        first.setdefault(one.runtime, one.label)
-    if len(set(first.values())) == 1:
-        return f"Ratio 1 is {next(iter(first.values()))}."
-    return "Ratio 1 is " + ", ".join(f"{label} on {runtime}" for runtime, label in first.items()) + "."
+def _machine(blocks: Sequence[LatencyBlock]) -> Iterable[str]:
+    """What disturbed the measurement, where it is worth knowing."""
+    steal = [block.steal_share for block in blocks if block.steal_share is not None]
+    other = [block.other_share for block in blocks if block.other_share is not None]
+    if steal and mean(steal) >= _MATTERS["steal"]:
+        yield f"The hypervisor took {mean(steal):.0%} of the machine's time, {max(steal):.0%} in the worst block."
+    if other and mean(other) >= _MATTERS["other"]:
+        yield f"Other processes used {mean(other):.0%} of the machine, {max(other):.0%} in the worst block."
 
 
-def _milliseconds(nanoseconds: float) -> str:
+def _count(number: int, what: str, plural: str = "s") -> str:
+    return f"{number} {what}{plural if number != 1 else ''}"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.2g} %" if share < 1 else f"{100 * share:.0f} %"
+
+
+def milliseconds(nanoseconds: float) -> str:
     """Four significant digits or three decimals, whichever is shorter: 0.012, 12.35, 1235."""
     value = nanoseconds / 1e6
     return f"{value:.{3 if value < 10 else 2 if value < 100 else 1 if value < 1000 else 0}f}"

@@ -6,82 +6,81 @@ import statistics
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 Call = Callable[[], object]
 Clock = Callable[[], int]
 
-MIN_ROUNDS = 5
-_WINDOW = 5  # rounds whose median must agree with the median of as many before
+WINDOW_ROUNDS = 5  # rounds whose median must agree with the median of the window before
+_WINDOW_NS = (
+    20_000_000  # and they take this long at least: a clock frequency needs time, not rounds, to settle
+)
 _STABLE = 0.05  # relative difference of two windows' medians that counts as warm
-_MAX_WARMUP_ROUNDS = 50
+_MAX_WINDOWS = 50
 _MAX_WARMUP_NS = 20 * 10**9
+
+
+@dataclass(frozen=True)
+class Warm:
+    """Rounds of warm-up, and what a round of the last window took: the sum of its calls' medians."""
+
+    rounds: int
+    round_ns: float
 
 
 def warm_up(
     calls: Sequence[Call],
     rng: random.Random,
     *,
-    budget_ns: int | None = None,
+    limit_ns: int = _MAX_WARMUP_NS,
     clock: Clock = time.perf_counter_ns,
-) -> int:
-    """Rounds run until no call's median moves by more than 5 % from one 5 rounds to the next; at most 50.
+) -> Warm:
+    """Rounds run until each call's median has moved by at most 5 % from one window to the next.
 
-    Also stops once `budget_ns`, at most 20 s, is used up, after at least one round. Returns the rounds.
+    A window is five rounds, more where they take less than 20 ms. Ends after `limit_ns` (at most 20 s) or 50 windows, after
+    one round at least. A call that was stable once stays counted as warm: all at the same moment is rare on a busy machine.
     """
-    samples: list[list[int]] = [[] for _ in calls]
-    allowed_ns = _MAX_WARMUP_NS if budget_ns is None else min(budget_ns, _MAX_WARMUP_NS)
-    start = clock()
-    with _gc_paused():
-        for done in range(1, _MAX_WARMUP_ROUNDS + 1):
-            _one_round(calls, samples, rng, clock)
-            used_up = clock() - start >= allowed_ns
-            if used_up or all(_is_stable(taken) for taken in samples):
-                return done
-    return _MAX_WARMUP_ROUNDS
-
-
-def time_interleaved(
-    calls: Sequence[Call],
-    rounds: int,
-    rng: random.Random,
-    *,
-    budget_ns: int | None = None,
-    clock: Clock = time.perf_counter_ns,
-    after_round: Callable[[], object] = lambda: None,
-) -> list[list[int]]:
-    """Nanoseconds of each call in each round, [calls][rounds], in the order taken.
-
-    Stops early, with the same number of samples for each call, when `budget_ns` is used up, but not before 5
-    rounds.
-    """
-    samples: list[list[int]] = [[] for _ in calls]
-    start = clock()
-    with _gc_paused():
-        for done in range(1, rounds + 1):
-            _one_round(calls, samples, rng, clock)
-            after_round()
-            if budget_ns is not None and done >= MIN_ROUNDS and clock() - start >= budget_ns:
+    end, rounds = clock() + min(limit_ns, _MAX_WARMUP_NS), 0
+    before: list[float] | None = None
+    warm = [False] * len(calls)
+    for _ in range(_MAX_WINDOWS):
+        window: list[list[int]] = [[] for _ in calls]
+        begin = clock()
+        while len(window[0]) < WINDOW_ROUNDS or clock() - begin < _WINDOW_NS:
+            one_round(calls, rng, window, clock=clock)
+            rounds += 1
+            if clock() >= end:
                 break
-    return samples
+        now = [statistics.median(taken) for taken in window]
+        if before is not None:
+            warm = [was or abs(a - b) <= _STABLE * b for was, a, b in zip(warm, now, before, strict=True)]
+        if all(warm) or clock() >= end:
+            break
+        before = now
+    return Warm(rounds, sum(now))
 
 
-def _one_round(calls: Sequence[Call], samples: list[list[int]], rng: random.Random, clock: Clock) -> None:
+def one_round(
+    calls: Sequence[Call],
+    rng: random.Random,
+    samples: list[list[int]],
+    starts: list[list[int]] | None = None,
+    *,
+    clock: Clock = time.perf_counter_ns,
+) -> None:
+    """Each call once, in a random order; its nanoseconds go to `samples`, its start to `starts`."""
     for index in rng.sample(range(len(calls)), len(calls)):
         call = calls[index]
         start = clock()
         call()
-        samples[index].append(clock() - start)
-
-
-def _is_stable(taken: list[int]) -> bool:
-    if len(taken) < 2 * _WINDOW:
-        return False
-    recent, before = statistics.median(taken[-_WINDOW:]), statistics.median(taken[-2 * _WINDOW : -_WINDOW])
-    return abs(recent - before) <= _STABLE * before
+        end = clock()
+        samples[index].append(end - start)
+        if starts is not None:
+            starts[index].append(start)
 
 
 @contextmanager
-def _gc_paused() -> Iterator[None]:
+def gc_paused() -> Iterator[None]:
     """No garbage collection inside a timed call; collected before, and switched on again if it was on."""
     was_on = gc.isenabled()
     gc.collect()
