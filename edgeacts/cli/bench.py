@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 
+from edgeacts.cli.bench_modes import LATENCY, add_mode, mode_action
 from edgeacts.cli.options import add_runtime, names, on_terminal, sizes, write_json
 
 
@@ -26,10 +27,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--label", type=names, metavar="NAMES", help="comma-separated names for the table")
     parser.add_argument("--seed", type=int, default=0, help="seed of inputs and order")
+    add_mode(parser)
 
 
 def action(arguments: argparse.Namespace) -> int:
     """Measure and print the table."""
+    if arguments.mode != LATENCY:
+        return mode_action(arguments)
     from edgeacts.latency import benchmark, format_latency
 
     record = benchmark(

@@ -18,6 +18,7 @@ from edgeacts.runtimes.onnx_file import MAX_MODEL_BYTES, input_specs, load_onnx,
 from edgeacts.runtimes.ort_graph import listing
 
 LEVELS = ("default",)
+_Specs = tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]
 
 _DTYPES = {
     "f64": "float64", "f32": "float32", "f16": "float16", "bf16": "bfloat16",
@@ -28,15 +29,36 @@ _DTYPES = {
 
 
 def open_model(
-    path: Path, *, threads: int, level: str, provider: str, precision: str, accelerate: bool
+    path: Path,
+    *,
+    threads: int,
+    level: str,
+    provider: str,
+    precision: str,
+    accelerate: bool,
+    streams: int = 1,
 ) -> Session:
     """A session on the device `provider`. Raises NotAvailable, DamagedFile, CheckFailed or EdgeactsError."""
     if accelerate:
         raise UsageError(
             "only onnxruntime runs models accelerated: leave accelerate out, or use runtime onnxruntime"
         )
+    compiled, specs = compile_file(
+        path, threads=threads, provider=provider, precision=precision, streams=streams
+    )
+    inputs, outputs = specs or (_ir_specs(path, compiled.inputs), _ir_specs(path, compiled.outputs))
+    session = OpenVinoSession(path, compiled, inputs, outputs, precision=precision, level=level)
+    session.confirm()
+    return session
+
+
+def compile_file(
+    path: Path, *, threads: int, provider: str, precision: str, streams: int = 1, profiled: bool = False
+) -> tuple[Any, _Specs | None]:
+    """The openvino.CompiledModel, and what an ONNX file declares (None for IR). `profiled` counts time by layer."""
     core = _core()
     device = choose_device(provider, core.available_devices)
+    config = _config(device, threads, precision, streams) | ({"PERF_COUNT": True} if profiled else {})
     suffix = path.suffix.lower()
     if suffix == ".xml":
         model, specs = _read_ir(core, path), None
@@ -47,13 +69,9 @@ def open_model(
     else:
         raise UsageError(f"openvino reads .onnx and .xml files, not {path}")
     try:
-        compiled = core.compile_model(model, device, _config(device, threads, precision))
+        return core.compile_model(model, device, config), specs
     except RuntimeError as error:
         raise EdgeactsError(f"openvino cannot compile {path}: {one_line(error)}") from error
-    inputs, outputs = specs or (_ir_specs(path, compiled.inputs), _ir_specs(path, compiled.outputs))
-    session = OpenVinoSession(path, compiled, inputs, outputs, precision=precision, level=level)
-    session.confirm()
-    return session
 
 
 def choose_device(asked: str, available: Sequence[str]) -> str:
@@ -155,10 +173,13 @@ def _core() -> Any:
     return openvino.Core()
 
 
-def _config(device: str, threads: int, precision: str) -> dict[str, str | int]:
-    config: dict[str, str | int] = {"INFERENCE_PRECISION_HINT": precision, "PERFORMANCE_HINT": "LATENCY"}
+def _config(device: str, threads: int, precision: str, streams: int) -> dict[str, str | int]:
+    config: dict[str, str | int] = {
+        "INFERENCE_PRECISION_HINT": precision,
+        "PERFORMANCE_HINT": "LATENCY" if streams == 1 else "THROUGHPUT",
+    }
     if device == "CPU":
-        config |= {"INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": 1}
+        config |= {"INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": streams}
     return config
 
 
