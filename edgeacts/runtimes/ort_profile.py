@@ -14,18 +14,17 @@ import onnx
 import onnxruntime as ort
 
 from edgeacts.acceleration.compiling import kernel_options
-from edgeacts.acceleration.graph import attributes
 from edgeacts.errors import EdgeactsError, UsageError, one_line
 from edgeacts.files import read_bytes
 from edgeacts.runtimes.base import Session
 from edgeacts.runtimes.onnxruntime import LEVELS, OnnxRuntimeSession, session_options
-from edgeacts.runtimes.profile_base import ExecutedNode, Trace, middle_mean
+from edgeacts.runtimes.profile_base import ExecutedNode, Trace
 from edgeacts.runtimes.providers import CPU
 
 MAX_EVENTS = 500_000  # ONNX Runtime stops recording at a million
 MAX_TRACE_BYTES = 2**30
 _WARMUP_RUNS = 3
-_SUFFIX = "_kernel_time"
+_SUFFIX, _ARENA = "_kernel_time", "mem_arena_held"
 
 
 def trace_session(
@@ -92,39 +91,38 @@ def _trace(graph: onnx.ModelProto, options: Any, feeds: Mapping[str, np.ndarray]
 
 
 def read_trace(events: list[dict[str, Any]], graph: onnx.ModelProto, *, warmup: int) -> Trace:
-    """The trace's events by node of the graph; the first `warmup` runs do not count.
+    """The trace's events by node of the graph, means of the faster half of the runs: the same runs for every node.
 
-    Nodes of inner graphs (If, Loop) are part of the node that runs them.
+    The first `warmup` runs do not count. Nodes of inner graphs (If, Loop) are part of the node that runs them. Raises
+    EdgeactsError for a trace without such a run.
     """
     durations: dict[str, list[float]] = defaultdict(list)
     whole: list[float] = []
-    arena = None
+    held: list[int] = []
     for event in events:
         name, nanoseconds = event.get("name", ""), 1000.0 * event.get("dur", 0)
         if event.get("cat") == "Node" and name.endswith(_SUFFIX):
             durations[name.removesuffix(_SUFFIX)].append(nanoseconds)
-            held = event.get("args", {}).get("mem_arena_held")
-            arena = arena if held is None else max(arena or 0, int(held))
+            held += [int(event["args"][_ARENA])] if _ARENA in event.get("args", {}) else []
         elif name == "model_run":
             whole.append(nanoseconds)
     if len(whole) <= warmup:
         raise EdgeactsError(f"onnxruntime's profile has {len(whole)} runs, more than {warmup} were made")
-    nodes = [_node(node, durations.get(node.name, []), warmup) for node in graph.graph.node]
-    return Trace(tuple(nodes), len(whole) - warmup, middle_mean(whole[warmup:]), arena)
+    counted = sorted(range(warmup, len(whole)), key=lambda run: whole[run])
+    counted = counted[: (len(counted) + 1) // 2]
+    nodes = [_node(node, durations[node.name], counted) for node in graph.graph.node]
+    return Trace(tuple(nodes), len(counted), _mean(whole, counted), max(held, default=None))
 
 
-def _node(node: onnx.NodeProto, durations: list[float], warmup: int) -> ExecutedNode:
-    found = attributes(node)
-    activation = found["activation"].s if "activation" in found else b""
-    ends = [found[which].i for which in ("before", "after") if which in found and node.op_type == "Depthwise"]
+def _mean(values: list[float], runs: list[int]) -> float:
+    """Mean of the runs that count; 0 for a node that has no time of its own in each run."""
+    return sum(values[run] for run in runs) / len(runs) if len(values) > max(runs) else 0.0
+
+
+def _node(node: onnx.NodeProto, durations: list[float], runs: list[int]) -> ExecutedNode:
+    operator = f"{node.domain}:{node.op_type}" if node.domain else node.op_type
     return ExecutedNode(
-        node.name,
-        f"{node.domain}:{node.op_type}" if node.domain else node.op_type,
-        middle_mean(durations[warmup:]) if len(durations) > warmup else 0.0,
-        (),
-        tuple(node.input),
-        tuple(node.output),
-        bool(activation) or any(ends),
+        node.name, operator, _mean(durations, runs), (), tuple(node.input), tuple(node.output)
     )
 
 

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-
-import numpy as np
 
 
 @dataclass(frozen=True)
@@ -13,7 +10,7 @@ class ExecutedNode:
     """A node of the executed graph in order, with nanoseconds a run.
 
     `origins` are names of the model's nodes that the runtime says it came from; `inputs` and `outputs` are its values, empty
-    where the runtime does not tell. `fused` is true where it says that an activation is part of it.
+    where the runtime does not tell.
     """
 
     name: str
@@ -22,7 +19,6 @@ class ExecutedNode:
     origins: tuple[str, ...] = ()
     inputs: tuple[str, ...] = ()
     outputs: tuple[str, ...] = ()
-    fused: bool = False
 
 
 @dataclass(frozen=True)
@@ -33,10 +29,3 @@ class Trace:
     runs: int
     whole_run_ns: float
     arena_bytes: int | None = None
-
-
-def middle_mean(values: Sequence[float]) -> float:
-    """Mean of the middle half: a run that was disturbed does not count, and microseconds average to less."""
-    ordered = np.sort(np.asarray(values, np.float64))
-    cut = len(ordered) // 4
-    return float(np.mean(ordered[cut : len(ordered) - cut]))

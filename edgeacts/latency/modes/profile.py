@@ -29,11 +29,11 @@ _MOVES = ("ReorderInput", "ReorderOutput", "Reorder", "Transpose")
 
 
 def profile(models: Sequence[str | Path], *, repeats: int = 50, **common: Unpack[Common]) -> ProfileRecord:
-    """Nanoseconds a run of every operator, over `repeats` runs, and the model's layers it carries out.
+    """Nanoseconds a run of every operator, mean of the faster half of `repeats` runs, and the model's layers it carries out.
 
     ONNX Runtime is asked on the graph that it executes (optimized, or compiled for this machine), OpenVINO on the compiled
-    model. An activation is accounted for where its own operators are, or in what it was fused into. Only on the CPU and for
-    ONNX files. Raises UsageError, or the error itself when nothing could be measured.
+    model, which tells the mean of all runs. An activation is accounted for where its own operators are, or in what it was
+    fused into. Only on the CPU and for ONNX files. Raises UsageError, or the error itself when nothing could be measured.
     """
     check_integer("repeats", repeats, 1, MAX_REPEATS)
     asked = plan(models, **common)

@@ -14,6 +14,7 @@ _KERNELS = "edgeacts.kernels:"
 _TABLES = frozenset({f"{_KERNELS}Table", f"{_KERNELS}TableInPlace"})
 # A runtime puts these in between; what they give bears the name of a value of the model, which they only move.
 _MOVERS = frozenset({"ReorderInput", "ReorderOutput", "Reorder", "Transpose", "Cast", "Identity", "Reshape"})
+_WEIGHTED = ("Conv", "ConvTranspose", "Convolution", "Gemm", "MatMul", "Depthwise")
 _INLINED = "_inlfunc_"  # how ONNX Runtime begins names of values inside a function that it inlined itself
 ON_ITS_INPUT = "depthwise, on its input"
 
@@ -52,6 +53,7 @@ def fold(
     folding.direct()
     folding.weighted()
     folding.placed()
+    folding.unnamed()
     folding.rest()
     found = tuple(
         Folded(node, tuple(sorted(folding.by_node[i].values(), key=lambda layer: layer.index)))
@@ -59,6 +61,11 @@ def fold(
     )
     carried = {layer.index for one in found for layer in one.layers}
     return found, tuple(layer for layer in layers.activations if layer.index not in carried)
+
+
+def _kind(node: ExecutedNode) -> str:
+    """The operator without its domain."""
+    return node.operator.rpartition(":")[2]
 
 
 class _Folding:
@@ -91,33 +98,51 @@ class _Folding:
                     self.by_node[i].update(self.by_node[reader])
 
     def _told(self, node: ExecutedNode) -> list[Layer]:
-        found = [self.layers.find(name) for name in (*node.origins, node.name)]
+        found = [self.layers.find(name) or self.layers.maker(name) for name in (*node.origins, node.name)]
         if not any(found) and node.name.endswith(_BLOCKED_SUFFIX):
             found.append(self.layers.maker(node.name.removesuffix(_BLOCKED_SUFFIX)))
         if not any(found):
             found += [self.layers.maker(value) for value in node.outputs]
         told = [layer for layer in found if layer is not None]
-        kind = node.operator.rpartition(":")[2]
-        return [layer for layer in told if kind not in _MOVERS or layer.operator == kind]
+        return [layer for layer in told if _kind(node) not in _MOVERS or layer.operator == _kind(node)]
 
     def weighted(self) -> None:
         """A convolution that bears its activation's name does the layers before that as well."""
         for i, node in enumerate(self.nodes):
             found = list(self.by_node[i].values())
-            if not node.fused or any(not layer.activation for layer in found):
-                continue
-            for layer in found:
-                self._add_before(i, layer)
+            if _kind(node).endswith(_WEIGHTED) and all(layer.activation for layer in found):
+                for layer in found:
+                    self._add_before(i, layer)
 
     def _add_before(self, index: int, layer: Layer) -> None:
-        kind = self.nodes[index].operator.rpartition(":")[2]
-        while len(before := self.layers.before(layer)) >= 1:
+        while before := self.layers.before(layer):
             layer = before[0]
             if self.carriers(layer):
                 return
             self.add(index, layer)
-            if layer.operator in kind or (kind == "Depthwise" and layer.operator == "Conv"):
+            if layer.operator.endswith(_WEIGHTED):
                 return
+
+    def unnamed(self) -> None:
+        """A node without a telling name is the layer of its operator that reads what the nodes before it give."""
+        for i, node in enumerate(self.nodes):
+            if not self.by_node[i] and _kind(node) not in _MOVERS:
+                for layer in self._given_to(i):
+                    for after in self.layers.after(layer):
+                        if after.operator == _kind(node) and not self.carriers(after):
+                            self.add(i, after)
+
+    def _given_to(self, index: int) -> list[Layer]:
+        """Layers whose values a node reads, as far as that is known."""
+        found: list[Layer] = []
+        pending = list(self.nodes[index].inputs)
+        while pending:
+            maker = self.makers.get(pending.pop())
+            if maker is not None and self.by_node[maker]:
+                found += self.by_node[maker].values()
+            elif maker is not None and _kind(self.nodes[maker]) in _MOVERS:
+                pending += self.nodes[maker].inputs
+        return found
 
     # ---- what an accelerated session's manifest tells
 

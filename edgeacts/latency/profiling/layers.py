@@ -97,9 +97,8 @@ class Layers:
     def _name(self, node: onnx.NodeProto) -> str:
         for name in node.input:
             if name in self._weights and name.endswith(_WEIGHTS):
-                return name.removesuffix(_WEIGHTS)
-        own = str(node.name or next(name for name in node.output if name))
-        return own
+                return str(name.removesuffix(_WEIGHTS))
+        return str(node.name or next(name for name in node.output if name))
 
     def _own_names(self, model: onnx.ModelProto) -> dict[str, Layer]:
         """Names that one node alone has."""
