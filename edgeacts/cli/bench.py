@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from edgeacts.cli.bench_modes import LATENCY, add_mode, mode_action
 from edgeacts.cli.options import add_runtime, duration, names, on_terminal, share, sizes, wrapped, write_json
 
 _NUMBERS = ("f32", "bf16", "f16")
@@ -60,6 +61,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="auto",
         help="what --compare compares: ratios to the baseline where it is the same file on the same runtime, else times",
     )
+    add_mode(parser)
 
 
 def _width(text: str) -> float:
@@ -72,6 +74,8 @@ def _width(text: str) -> float:
 
 def action(arguments: argparse.Namespace) -> int:
     """Measure, print the table; with --compare 1 when a model became slower."""
+    if arguments.mode != LATENCY:
+        return mode_action(arguments)
     from edgeacts.latency import benchmark, format_latency
     from edgeacts.latency.comparing import compare_latency, comparison_lines
     from edgeacts.records import LatencyRecord

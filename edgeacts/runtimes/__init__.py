@@ -1,6 +1,6 @@
 """ONNX files on the runtimes that deploy them, each behind the same `Session`.
 
-Adding a runtime: write its adapter module (`LEVELS`, `open_model`) here and add one entry to `_ADAPTERS`.
+Adding a runtime: write its adapter module (`LEVELS`, `open_model`) here, add one entry to `_ADAPTERS` and to `_LIBRARIES`.
 """
 
 import os
@@ -8,7 +8,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol, cast
 
-from edgeacts.errors import UsageError
+from edgeacts.errors import NotAvailable, UsageError
 from edgeacts.names import check_name
 from edgeacts.runtimes.base import Executed, Session, TensorSpec
 
@@ -18,6 +18,7 @@ __all__ = [
     "Session",
     "TensorSpec",
     "levels",
+    "load_runtime",
     "open_runtime",
     "open_session",
     "precisions",
@@ -31,6 +32,7 @@ _ADAPTERS = {
     "openvino": "edgeacts.runtimes.openvino",
 }
 
+_LIBRARIES = {"onnxruntime": "onnxruntime", "accelerated": "onnxruntime", "openvino": "openvino"}
 PRECISIONS = ("f32", "bf16", "f16")
 
 
@@ -43,7 +45,15 @@ class _Adapter(Protocol):
         """What can be asked for on this machine's CPU, f32 first. Raises NotAvailable."""
 
     def open_model(
-        self, path: Path, *, threads: int, level: str, provider: str, precision: str, accelerate: bool
+        self,
+        path: Path,
+        *,
+        threads: int,
+        level: str,
+        provider: str,
+        precision: str,
+        accelerate: bool,
+        streams: int,
     ) -> Session:
         """A session of the model; arguments are already checked, except `provider` and `accelerate`."""
 
@@ -69,6 +79,18 @@ def precisions(runtime: str) -> tuple[str, ...]:
     return _adapter(runtime).precisions()
 
 
+def load_runtime(runtime: str) -> None:
+    """Import a runtime's library and its adapter: what the first session of a process pays besides its opening.
+
+    Raises UsageError (unknown runtime) or NotAvailable (not installed).
+    """
+    _adapter(runtime)
+    try:
+        import_module(_LIBRARIES[runtime])
+    except ImportError:
+        raise NotAvailable(f"{runtime} is not installed: pip install edgeacts[{runtime}]") from None
+
+
 def open_runtime(
     path: str | Path,
     runtime: str = "onnxruntime",
@@ -78,18 +100,22 @@ def open_runtime(
     provider: str = "cpu",
     precision: str = "f32",
     accelerate: bool = False,
+    streams: int = 1,
 ) -> Session:
     """The model at `path`, opened and checked: close it, or use it in a `with` block.
 
     `threads` = 0 means every core this process may use. `provider` is `cpu`, `cuda`, or any name that the
     runtime itself knows. `accelerate` (onnxruntime on the CPU) runs the model compiled for this machine: made
     and checked when it is first opened, then cached. Where that fails or does not pay, the model as it is
-    runs, and `executed()` says why. Raises UsageError (unknown name, missing file), DamagedFile, NotAvailable
+    runs, and `executed()` says why. With `streams` above 1, so many runs at once share the threads: each thread
+    of yours runs a call of its own from `bind`. Raises UsageError (unknown name, missing file), DamagedFile, NotAvailable
     (runtime, provider) or CheckFailed (something else than what was asked for would run).
     """
     adapter = _adapter(runtime)
     chosen = adapter.LEVELS[-1] if level is None else check_name(level, adapter.LEVELS, f"{runtime} level")
     check_name(precision, PRECISIONS, "precision")
+    threads = resolve_threads(threads)
+    _check_streams(streams, threads)
     model = Path(path)
     if not model.is_file():
         raise UsageError(
@@ -97,11 +123,12 @@ def open_runtime(
         )
     return adapter.open_model(
         model,
-        threads=resolve_threads(threads),
+        threads=threads,
         level=chosen,
         provider=provider,
         precision=precision,
         accelerate=accelerate,
+        streams=streams,
     )
 
 
@@ -138,6 +165,16 @@ def resolve_threads(threads: int) -> int:
     if threads:
         return threads
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else cores
+
+
+def _check_streams(streams: int, threads: int) -> None:
+    if isinstance(streams, bool) or not isinstance(streams, int) or streams < 1:
+        raise UsageError(f"streams must be an integer of at least 1, got {streams!r}")
+    if streams > threads:
+        raise UsageError(
+            f"{streams} streams need at least as many threads, {threads} given: "
+            f"give fewer streams, or {streams} threads"
+        )
 
 
 def _adapter(runtime: str) -> _Adapter:

@@ -12,9 +12,22 @@ precisions = onnxruntime.precisions
 
 
 def open_model(
-    path: Path, *, threads: int, level: str, provider: str, precision: str, accelerate: bool
+    path: Path,
+    *,
+    threads: int,
+    level: str,
+    provider: str,
+    precision: str,
+    accelerate: bool,
+    streams: int = 1,
 ) -> Session:
     """As onnxruntime's with `accelerate`, whatever is asked for. Raises what that raises."""
     return onnxruntime.open_model(
-        path, threads=threads, level=level, provider=provider, precision=precision, accelerate=True
+        path,
+        threads=threads,
+        level=level,
+        provider=provider,
+        precision=precision,
+        accelerate=True,
+        streams=streams,
     )

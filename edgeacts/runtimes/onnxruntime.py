@@ -18,6 +18,7 @@ from edgeacts.errors import DamagedFile, EdgeactsError, NotAvailable, UsageError
 from edgeacts.runtimes import ort_graph
 from edgeacts.runtimes.base import Executed, Session, TensorSpec
 from edgeacts.runtimes.onnx_file import input_specs, load_onnx, output_specs
+from edgeacts.runtimes.ort_device import bind_on_device
 from edgeacts.runtimes.providers import CPU, CUDA, check_provider, choose_providers, provider_options
 
 _LEVEL_NAMES = {
@@ -30,7 +31,7 @@ _LEVEL_NAMES = {
 LEVELS = tuple(level for level, name in _LEVEL_NAMES.items() if hasattr(ort.GraphOptimizationLevel, name))
 
 _DTYPES = {"float": "float32", "double": "float64"}
-_LOG_ERRORS_ONLY = 3
+LOG_ERRORS_ONLY = 3
 
 
 def precisions() -> tuple[str, ...]:
@@ -39,7 +40,14 @@ def precisions() -> tuple[str, ...]:
 
 
 def open_model(
-    path: Path, *, threads: int, level: str, provider: str, precision: str, accelerate: bool
+    path: Path,
+    *,
+    threads: int,
+    level: str,
+    provider: str,
+    precision: str,
+    accelerate: bool,
+    streams: int = 1,
 ) -> Session:
     """A session on `provider`. Raises NotAvailable, DamagedFile, UsageError or EdgeactsError (refused)."""
     if precision != "f32":
@@ -50,15 +58,26 @@ def open_model(
     if path.suffix.lower() == ".xml":
         raise UsageError(f"{path} is an OpenVINO model: give the .onnx file, or runtime openvino")
     providers = choose_providers(provider, ort.get_available_providers())
+    threads = max(1, threads // streams)  # of each run: the one that calls, and what it takes from the pool
     if not accelerate:
-        native = _open(path, _options(threads, level), providers)
+        native = _open(path, session_options(threads, level), providers)
         nodes = _nodes_by_provider(native)
         check_provider(provider, native.get_providers(), nodes)
-        return OnnxRuntimeSession(path, native, threads=threads, level=level, provider_nodes=nodes)
+        return OnnxRuntimeSession(
+            path, native, threads=threads, level=level, streams=streams, provider_nodes=nodes
+        )
     _check_accelerate(path, providers, level)
-    opened = open_accelerated(path, lambda: _open(path, _options(threads, level), providers), threads=threads)
+    opened = open_accelerated(
+        path, lambda: _open(path, session_options(threads, level), providers), threads=threads
+    )
     return OnnxRuntimeSession(
-        path, opened.native, threads=threads, level=level, provider_nodes=None, accelerated=opened
+        path,
+        opened.native,
+        threads=threads,
+        level=level,
+        streams=streams,
+        provider_nodes=None,
+        accelerated=opened,
     )
 
 
@@ -85,6 +104,7 @@ class OnnxRuntimeSession(Session):
         *,
         threads: int,
         level: str,
+        streams: int,
         provider_nodes: Counter[str] | None,
         accelerated: Opened | None = None,
     ) -> None:
@@ -93,6 +113,7 @@ class OnnxRuntimeSession(Session):
         self._names = [spec.name for spec in self.outputs]
         self._threads = threads
         self._level = level
+        self._streams = streams
         self._provider_nodes = provider_nodes
         self._accelerated = accelerated
 
@@ -105,6 +126,16 @@ class OnnxRuntimeSession(Session):
     def manifest(self) -> Manifest | None:
         """What was made of the model when it was opened accelerated, else None."""
         return None if self._accelerated is None else self._accelerated.manifest
+
+    @property
+    def compiled(self) -> Path | None:
+        """The compiled file that runs instead of the model, else None."""
+        return None if self._accelerated is None else self._accelerated.compiled
+
+    @property
+    def level(self) -> str:
+        """The graph optimization level that it was opened with."""
+        return self._level
 
     def executed(self) -> Executed:
         """What runs. `precision` is that of the optimized graph's matrix products and convolutions."""
@@ -121,8 +152,10 @@ class OnnxRuntimeSession(Session):
             "level": self._level,
             "accelerated": None if manifest is None else f"{manifest.chosen}: {manifest.reason}",
             "threads": self._threads,
+            "streams": self._streams,
             "precision": ort_graph.summary(ort_graph.precisions(graph)),
             "precision_from": source,
+            **({"bound": "inputs and outputs on the GPU, runs timed to its end"} if self._on_gpu else {}),
             "operators": ort_graph.listing(ort_graph.operators(graph)),
         }
 
@@ -143,7 +176,7 @@ class OnnxRuntimeSession(Session):
         if self._accelerated is not None and self._accelerated.compiled is not None:
             return self._accelerated.compiled
         saved = folder / "optimized.onnx"
-        options = _options(self._threads, self._level)
+        options = session_options(self._threads, self._level)
         options.optimized_model_filepath = str(saved)
         # Most readers want operators and types only: weights go to a file of their own.
         options.add_session_config_entry("session.optimized_model_external_initializers_file_name", "weights")
@@ -154,8 +187,8 @@ class OnnxRuntimeSession(Session):
         return saved
 
     def _executed_graph(self, providers: list[str]) -> tuple[onnx.ModelProto, str]:
-        if self._accelerated is not None and self._accelerated.compiled is not None:
-            return load_onnx(self._accelerated.compiled), "compiled file"
+        if self.compiled is not None:
+            return load_onnx(self.compiled), "compiled file"
         # Other providers compile subgraphs into nodes that cannot be saved.
         if {CPU, CUDA}.issuperset(providers) and self._optimized is not None:
             return self._optimized, "optimized graph"
@@ -168,15 +201,22 @@ class OnnxRuntimeSession(Session):
         return values
 
     def _bind(self, feeds: Mapping[str, np.ndarray]) -> Callable[[], object]:
+        if self._on_gpu:
+            return bind_on_device(self._native, feeds, self._names, "cuda", ort)
         return functools.partial(self._native.run, self._names, dict(feeds))
+
+    @property
+    def _on_gpu(self) -> bool:
+        return bool(self._native.get_providers()[0] == CUDA)
 
     def _close(self) -> None:
         self._native = None
 
 
-def _options(threads: int, level: str) -> Any:
+def session_options(threads: int, level: str) -> Any:
+    """Options that every session is opened with."""
     options = ort.SessionOptions()
-    options.log_severity_level = _LOG_ERRORS_ONLY
+    options.log_severity_level = LOG_ERRORS_ONLY
     options.graph_optimization_level = getattr(ort.GraphOptimizationLevel, _LEVEL_NAMES[level])
     options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
     options.intra_op_num_threads = threads

@@ -20,6 +20,7 @@ from edgeacts.runtimes.onnx_file import MAX_MODEL_BYTES, input_specs, load_onnx,
 from edgeacts.runtimes.ort_graph import listing
 
 LEVELS = ("default",)
+_Specs = tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]
 
 _DTYPES = {
     "f64": "float64", "f32": "float32", "f16": "float16", "bf16": "bfloat16",
@@ -36,17 +37,35 @@ def precisions() -> tuple[str, ...]:
 
 
 def open_model(
-    path: Path, *, threads: int, level: str, provider: str, precision: str, accelerate: bool
+    path: Path,
+    *,
+    threads: int,
+    level: str,
+    provider: str,
+    precision: str,
+    accelerate: bool,
+    streams: int = 1,
 ) -> Session:
     """A session on the device `provider`. Raises NotAvailable, DamagedFile, CheckFailed or EdgeactsError."""
     if accelerate:
         raise UsageError(
             "only onnxruntime runs models accelerated: leave accelerate out, or use runtime onnxruntime"
         )
+    compiled, specs = compile_file(
+        path, threads=threads, provider=provider, precision=precision, streams=streams
+    )
+    return _session(path, compiled, specs, precision=precision, level=level)
+
+
+def compile_file(
+    path: Path, *, threads: int, provider: str, precision: str, streams: int = 1, profiled: bool = False
+) -> tuple[Any, _Specs | None]:
+    """The openvino.CompiledModel, and what an ONNX file declares (None for IR). `profiled` counts time by layer."""
     core = _core()
     device = choose_device(provider, core.available_devices)
+    config = _config(device, threads, precision, streams) | ({"PERF_COUNT": True} if profiled else {})
     model, specs = _read(core, path)
-    return _compiled(core, model, path, specs, device, threads=threads, level=level, precision=precision)
+    return _compiled(core, model, path, device, config), specs
 
 
 def open_looked_at(path: Path, values: Sequence[str], *, threads: int, precision: str) -> Session:
@@ -57,25 +76,14 @@ def open_looked_at(path: Path, values: Sequence[str], *, threads: int, precision
     values = [v for v in values if v not in {spec.name for spec in outputs}]
     ports = model.add_outputs(values)
     looked = tuple(dataclasses.replace(_ir_spec(path, p), name=v) for p, v in zip(ports, values, strict=True))
-    return _compiled(
-        core,
-        model,
-        path,
-        (inputs, outputs + looked),
-        "CPU",
-        threads=threads,
-        level=LEVELS[-1],
-        precision=precision,
-    )
+    compiled = _compiled(core, model, path, "CPU", _config("CPU", threads, precision, streams=1))
+    return _session(path, compiled, (inputs, outputs + looked), precision=precision, level=LEVELS[-1])
 
 
 def value_names(path: Path) -> frozenset[str]:
     """Names of the values that are left after openvino has read the file: what `open_looked_at` takes."""
     model, _ = _read(_core(), path)
     return frozenset(name for op in model.get_ordered_ops() for port in op.outputs() for name in port.names)
-
-
-_Specs = tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]
 
 
 def _read(core: Any, path: Path) -> tuple[Any, _Specs | None]:
@@ -89,21 +97,14 @@ def _read(core: Any, path: Path) -> tuple[Any, _Specs | None]:
     raise UsageError(f"openvino reads .onnx and .xml files, not {path}")
 
 
-def _compiled(
-    core: Any,
-    model: Any,
-    path: Path,
-    specs: _Specs | None,
-    device: str,
-    *,
-    threads: int,
-    level: str,
-    precision: str,
-) -> Session:
+def _compiled(core: Any, model: Any, path: Path, device: str, config: Mapping[str, Any]) -> Any:
     try:
-        compiled = core.compile_model(model, device, _config(device, threads, precision))
+        return core.compile_model(model, device, config)
     except RuntimeError as error:
         raise EdgeactsError(f"openvino cannot compile {path}: {one_line(error)}") from error
+
+
+def _session(path: Path, compiled: Any, specs: _Specs | None, *, precision: str, level: str) -> Session:
     inputs, outputs = specs or (_ir_specs(path, compiled.inputs), _ir_specs(path, compiled.outputs))
     session = OpenVinoSession(path, compiled, inputs, outputs, precision=precision, level=level)
     session.confirm()
@@ -225,10 +226,13 @@ def _core() -> Any:
     return openvino.Core()
 
 
-def _config(device: str, threads: int, precision: str) -> dict[str, str | int]:
-    config: dict[str, str | int] = {"INFERENCE_PRECISION_HINT": precision, "PERFORMANCE_HINT": "LATENCY"}
+def _config(device: str, threads: int, precision: str, streams: int) -> dict[str, str | int]:
+    config: dict[str, str | int] = {
+        "INFERENCE_PRECISION_HINT": precision,
+        "PERFORMANCE_HINT": "LATENCY" if streams == 1 else "THROUGHPUT",
+    }
     if device == "CPU":
-        config |= {"INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": 1}
+        config |= {"INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": streams}
     return config
 
 

@@ -51,8 +51,9 @@ def summary(counts: Mapping[str, int]) -> str:
 
 
 def runtime_layers(compiled: Any) -> list[dict[str, str]]:
-    """rt_info of each layer of a compiled model's runtime graph, as text."""
+    """rt_info of each layer of a compiled model's runtime graph, as text, with its `name`."""
     return [
         {key: str(value.astype(str)) for key, value in layer.get_rt_info().items()}
+        | {"name": layer.get_friendly_name()}
         for layer in compiled.get_runtime_model().get_ordered_ops()
     ]

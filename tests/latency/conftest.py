@@ -1,4 +1,4 @@
-"""Fake processes on a fake clock: the real worker's code, run in this process with sessions that cost what they are told."""
+"""Fake processes on a fake clock (the real worker's code with sessions that cost what they are told); small networks as files."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping
@@ -9,7 +9,8 @@ from typing import Any, Self
 import numpy as np
 import onnx
 import pytest
-from onnx import parser
+from foreign_network import FOREIGN
+from onnx import numpy_helper, parser
 
 from edgeacts.latency import blocks, machine, measure
 from edgeacts.runtimes import Executed, Session, TensorSpec
@@ -120,3 +121,30 @@ def folder(tmp_path: Path) -> Path:
     for name in ("relu", "mish", "nish"):
         onnx.save(parser.parse_model(MODEL), tmp_path / f"{name}.onnx")
     return tmp_path
+
+
+@pytest.fixture(scope="session")
+def foreign(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`FOREIGN` with weights."""
+    model = parser.parse_model(FOREIGN)
+    weight = (0.2 * np.random.default_rng(0).standard_normal((8, 8, 3, 3))).astype(np.float32)
+    model.graph.initializer.append(numpy_helper.from_array(weight, "w"))
+    path = tmp_path_factory.mktemp("foreign") / "foreign.onnx"
+    onnx.save(model, path)
+    return path
+
+
+@pytest.fixture(scope="session")
+def networks(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Activation -> a network of two convolutions with it, as edgeacts exports it; inner layers are wide enough to be blocked."""
+    import torch
+    from small_networks import Net, alive
+
+    from edgeacts.exporters.to_onnx import to_onnx
+
+    folder = tmp_path_factory.mktemp("networks")
+    paths = {}
+    for name in ("mish", "relu", "hardswish", "nish"):
+        paths[name] = folder / f"{name}.onnx"
+        to_onnx(alive(Net(name)), torch.randn(1, 3, 12, 12), paths[name])
+    return paths

@@ -1,0 +1,87 @@
+"""`edgeacts bench --mode ...`: its options, and what is done with them."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import re
+from typing import Any
+
+from edgeacts.cli.options import on_terminal, sizes, write_json
+from edgeacts.errors import UsageError
+
+LATENCY = "latency"
+_SECONDS = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
+# argument of a mode's function -> option
+_OPTIONS = {
+    "rate_hz": "--rate",
+    "duration_s": "--duration",
+    "streams": "--streams",
+    "repeats": "--repeats",
+}
+
+
+def add_mode(parser: argparse.ArgumentParser) -> None:
+    """--mode, and the options that only some modes have."""
+    group = parser.add_argument_group("modes")
+    group.add_argument(
+        "--mode",
+        default=LATENCY,
+        metavar="NAME",
+        help="latency (default): compare models, interleaved; cold: process start to first result; paced: a frame every 1/rate "
+        "seconds; sustained: without a pause for minutes; throughput: requests at once; memory; profile: time by operator",
+    )
+    group.add_argument(
+        "--rate", type=float, dest="rate_hz", metavar="HZ", help="paced: frames a second; default 30"
+    )
+    group.add_argument(
+        "--duration",
+        type=seconds,
+        dest="duration_s",
+        metavar="TIME",
+        help="paced, sustained, throughput: of each model, as 10s or 5m; default 10s, 60s, 10s",
+    )
+    group.add_argument(
+        "--streams", type=int, metavar="N", help="throughput: requests at once; default --threads"
+    )
+    group.add_argument(
+        "--repeats", type=int, metavar="N", help="cold: processes, default 10; profile: runs, default 50"
+    )
+
+
+def seconds(text: str) -> float:
+    """`10s`, `5m`, `1.5h`, `250ms` or a plain number of seconds, as seconds."""
+    found = re.fullmatch(r"\s*([0-9.]+)\s*([a-z]*)\s*", text)
+    try:
+        value = float(found[1]) * _SECONDS[found[2]] if found else math.nan
+    except (KeyError, ValueError):
+        value = math.nan
+    if not (math.isfinite(value) and value > 0):
+        raise argparse.ArgumentTypeError(f"{text!r} is no duration: write 10s, 5m or 1h")
+    return value
+
+
+def mode_action(arguments: argparse.Namespace) -> int:
+    """Measure in the mode asked for and print its table."""
+    from edgeacts.latency.modes import mode
+
+    chosen = mode(arguments.mode)
+    record = chosen.measure(
+        arguments.models, runtimes=arguments.runtime, threads=arguments.threads, provider=arguments.provider,
+        level=arguments.level, precision=arguments.precision, batch=arguments.batch, sizes=sizes(arguments.size),
+        seed=arguments.seed, labels=arguments.label or None, progress=on_terminal(),
+        **_given(arguments, chosen.OPTIONS),
+    )  # fmt: skip
+    print(chosen.table(record))
+    write_json(arguments, record)
+    return 0
+
+
+def _given(arguments: argparse.Namespace, allowed: tuple[str, ...]) -> dict[str, Any]:
+    """The mode's options that were given. Raises UsageError for one that the mode does not have."""
+    given = {name: getattr(arguments, name) for name in _OPTIONS if getattr(arguments, name) is not None}
+    for name in given:
+        if name not in allowed:
+            theirs = ", ".join(_OPTIONS[one] for one in allowed) or "none of its own"
+            raise UsageError(f"{_OPTIONS[name]} is no option of --mode {arguments.mode}, which has {theirs}")
+    return given
