@@ -29,7 +29,8 @@ class Budget(Record, frozen=True):
 class ParityRow(Record, frozen=True):
     """One comparison: one output of one candidate, as it was executed, on one set of inputs.
 
-    `precision` is what was executed. Errors are absolute: the largest, the 99.9th percentile, the mean. `movement` is how far the
+    `precision` is what was executed. Errors are absolute: the largest (in input number `worst_input` of the set), the 99.9th
+    percentile, the mean. `movement` is how far the
     reference's output moves between inputs (the standard deviation over inputs, its largest over the output's elements);
     `relative_error` is max_error over movement. `snr_db` is the signal's variation over the error's power. Of the predictions
     (largest class score) `predictions_differ` of `predictions_total` flip, `flip_interval` is the Wilson 95 % interval of that
@@ -46,6 +47,7 @@ class ParityRow(Record, frozen=True):
     output: str
     input_count: int
     value_count: int
+    worst_input: int | None
     max_error: float | None
     p999_error: float | None
     mean_error: float | None
