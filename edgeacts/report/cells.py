@@ -153,7 +153,9 @@ def times(ratio: float) -> str:
 
 def times_interval(low: float, high: float) -> str:
     """(1.2301, 1.2514) -> "1.230 to 1.251 ×"; small differences from 1 are what it is about."""
-    return f"{low:.3f} to {high:.3f} ×" if high < 1e6 else f"{low:.1e} to {high:.1e} ×"
+    if high >= 1e6:
+        return f"{low:.1e} to {high:.1e} ×"
+    return f"{low:.3f} to {high:.3f} ×" if high < 2 else f"{low:.2f} to {high:.2f} ×"
 
 
 def small(value: float | None) -> str:

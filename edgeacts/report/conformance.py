@@ -44,15 +44,11 @@ def _heat(item: Sourced[ConformanceRecord], dtype: str, index: int) -> Table:
     ways = list(dict.fromkeys(_way(row) for row in rows))
     found = {(row.activation, _way(row)): row for row in rows}
     made = tuple(
-        (words(name), *(_ulp_cell(found.get((name, way))) for way in ways), source_cell(item.source))
+        (Cell(name, sources=(item.source,)), *(_ulp_cell(found.get((name, way))) for way in ways))
         for name in dict.fromkeys(row.activation for row in rows)
     )
     runtime = f"{RUNTIME_NAMES.get(record.runtime, record.runtime)} {record.runtime_version}"
-    note = (
-        "Largest error in units in the last place (ULP); 0.5 is correctly rounded. Shade: logarithm of the error. "
-        "Pass and fail: within the bound that is stated for the way; native operators have none and are only reported."
-    )
-    return Table(f"ulp-{index}", f"{runtime}, {dtype}", ("activation", *ways, "source"), made, note=note)
+    return Table(f"ulp-{index}", f"{runtime}, {dtype}", ("activation", *ways), made)
 
 
 def _way(row: ConformanceRow) -> str:

@@ -63,7 +63,7 @@ def _cost(
     high = max(1.0, *(timing.series.ratio_high for (_, timing), _ in drawn))
     axis = log_ticks(low, high) if high / low > LOG_FROM else {"nticks": 6}
     rows = row_axis([row_name(name, _told(timing)) for (_, timing), name in drawn])
-    title = f"latency over the baseline's{', log scale' if high / low > LOG_FROM else ''}"
+    title = f"ratio{', log scale' if high / low > LOG_FROM else ''}"
     plot = blank(100 + 46 * len(drawn), title, xaxis=axis, yaxis=rows)
     _reference(plot, found, len(drawn))
     for row, ((variant, timing), name) in enumerate(drawn):

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 
 from edgeacts.records import DivergenceRecord, LayerRow
 from edgeacts.report.cells import Cell, Table, count_cell, error_cell, outcome_cell, small, source_cell, words
-from edgeacts.report.drawing import INK, MAX_PLOTS, Plot, blank, part_colours, safe, with_legend
+from edgeacts.report.drawing import INK, MAX_PLOTS, Plot, blank, safe, with_legend
 from edgeacts.report.evidence import Evidence, Problem, Sourced
+from edgeacts.report.palette import COLOURS
 
 MAX_LAYERS = 2000
 """Layers drawn in one plot; of more, those around the first divergence."""
@@ -63,7 +64,7 @@ def _layers(item: Sourced[DivergenceRecord], index: int) -> Plot:
         340, "layer, in the order of computation", "share of the movement",
         yaxis={"type": "log", "exponentformat": "power", "dtick": _decades([row for _, row in looked])},
     )  # fmt: skip
-    colours = part_colours(("error", "allowed"))
+    colours = {"error": INK, "allowed": COLOURS[1][0]}
     allowed = [(number, row.allowed) for number, row in looked if row.allowed]
     plot.add_scatter(
         x=[number + 1 for number, _ in allowed], y=[value for _, value in allowed], mode="lines", name="allowed",

@@ -1,6 +1,6 @@
 """What every plot shares: axes, sizes, hover, and text that a browser cannot mistake for markup."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from itertools import pairwise
@@ -10,11 +10,12 @@ from typing import Any
 import plotly.graph_objects as go
 
 from edgeacts.report.cells import Table
-from edgeacts.report.palette import LIGHT_BACKGROUND, Look, looks
+from edgeacts.report.palette import LIGHT_BACKGROUND, PARTS, Look, looks
 
 LONG_NAME = 14
 MAX_LINE = 20
 """Characters of a row's name in a line; longer ones are clipped in plots, whole in tables."""
+MAX_PART = 30
 MAX_PLOTS = 6
 """Plots of one sort, one a setting or file; further ones have their tables only."""
 MAX_ROWS = 30
@@ -74,7 +75,10 @@ def row_axis(names: Sequence[str]) -> dict[str, Any]:
 
 def part_colours(names: Iterable[str]) -> dict[str, str]:
     """A colour a part of stacked bars; the page swaps it in the dark theme like those of activations."""
-    return {name: look.light for name, look in looks(names).items()}
+    listed = list(dict.fromkeys(names))
+    if len(listed) <= len(PARTS):
+        return {name: light for name, (light, _) in zip(listed, PARTS, strict=False)}
+    return {name: look.light for name, look in looks(listed).items()}
 
 
 def with_legend(plot: Any) -> Any:
@@ -99,6 +103,7 @@ def blank(height: int, x_title: str, y_title: str = "", **axes: Any) -> Any:
         "ticks": "outside",
         "tickcolor": GRID,
         "automargin": True,
+        "tickangle": 0,
     }
     figure.update_layout(
         template="none",
@@ -138,6 +143,25 @@ def log_ticks(low: float, high: float) -> dict[str, Any]:
         "tickvals": inside,
         "ticktext": [f"{t:g}" for t in inside],
     }
+
+
+def stacked(
+    rows: Sequence[str], parts: Mapping[str, Sequence[float]], title: str, hover: str, **axis: Any
+) -> Any:
+    """A bar of `parts` per row, the first row at the bottom; `hover` is the d3 format of a part's value."""
+    plot = blank(130 + 46 * len(rows), title, xaxis={"nticks": 6, **axis}, yaxis=row_axis(rows))
+    for (part, values), colour in zip(parts.items(), part_colours(parts).values(), strict=True):
+        plot.add_bar(
+            x=list(values),
+            y=list(range(len(rows))),
+            orientation="h",
+            name=safe(part[:MAX_PART]),
+            marker={"color": colour, "line": {"color": SOFT, "width": 1}},
+            width=0.55,
+            hovertemplate=f"{safe(part)}: %{{x:{hover}}}<extra></extra>",
+        )
+    plot.update_layout(barmode="stack")
+    return with_legend(plot)
 
 
 def thinned(values: Sequence[float], most: int) -> list[int]:

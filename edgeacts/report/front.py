@@ -24,7 +24,7 @@ from edgeacts.report.cells import (
     times,
     words,
 )
-from edgeacts.report.drawing import INK, MAX_PLOTS, Filter, Plot, blank, log_ticks, marker, safe
+from edgeacts.report.drawing import MAX_PLOTS, SOFT, Filter, Plot, blank, log_ticks, marker, safe
 from edgeacts.report.learning import trained
 from edgeacts.report.palette import Look
 from edgeacts.report.parity import changed_cell, comparisons, parity_outcome
@@ -124,7 +124,7 @@ def _front(
     groups = list(dict.fromkeys(_group(point, several) for point in found))
     x_axis, y_axis = _axes(found)
     labels = [_label(point, best, several) for point in found]
-    sides = place_labels(_places(found, x_axis["range"], y_axis["range"]), labels)
+    sides = place_labels(_places(found, x_axis["range"], y_axis["range"]), labels, "bottom right")
     plot = blank(
         460 if several else 390,
         "median latency in ms, log scale",
@@ -136,7 +136,7 @@ def _front(
         x=[point.latency_ns / 1e6 for point in best],
         y=[point.accuracy for point in best],
         mode="lines",
-        line={"color": INK, "width": 1.5, "shape": "hv", "dash": "dot"},
+        line={"color": SOFT, "width": 1.5, "shape": "hv", "dash": "dot"},
         meta={"front": True},
         hoverinfo="skip",
     )

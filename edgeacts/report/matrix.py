@@ -3,10 +3,10 @@
 from collections.abc import Mapping, Sequence
 
 from edgeacts.records import Budget, Verdict
-from edgeacts.report.cells import Cell, Table, error_cell, log_heat, outcome_cell, source_cell, words
-from edgeacts.report.evidence import Sourced
+from edgeacts.report.cells import TONES, Cell, Table, error_cell, log_heat, outcome_cell, source_cell, words
+from edgeacts.report.evidence import Source, Sourced
 from edgeacts.report.parity import Comparison, comparisons
-from edgeacts.report.variants import RUNTIME_NAMES, Variant
+from edgeacts.report.variants import RUNTIME_NAMES, Variant, short_names
 
 MAX_COLUMNS = 24
 FAINT = 1e-3
@@ -18,30 +18,57 @@ SOURCES = {
     "batch": "other batch sizes",
 }
 
+MAX_REFERENCES = 4
+"""Files named beside a row; the matrix of each variant names its own."""
+
 Place = tuple[int, int]
+Named = tuple[str, Comparison]
 
 
-def matrix_table(variants: Sequence[Variant]) -> Table | None:
-    """Share of the error budget that the worst comparison used, per runtime, level, precision (rows), batch and threads."""
-    rows: dict[tuple[str, str], dict[Place, list[Comparison]]] = {}
-    for variant in variants:
-        for item in comparisons(variant):
-            row, runtime = item.row, RUNTIME_NAMES.get(item.row.runtime, item.row.runtime)
-            cells = rows.setdefault((variant.label, f"{runtime} · {row.level} · {row.precision}"), {})
-            cells.setdefault((row.batch, row.threads), []).append(item)
-    if not rows:
-        return None
-    places = sorted({place for cells in rows.values() for place in cells})[:MAX_COLUMNS]
-    made = tuple(
-        (Cell(where, label), *(_cell(cells.get(place, ())) for place in places), _source(cells))
-        for (label, where), cells in rows.items()
+def matrix_tables(variants: Sequence[Variant]) -> list[Table]:
+    """Share of the budget that the worst comparison used, per runtime, level, precision (rows), batch and threads.
+
+    First over all variants, then, when there are several, one table a variant.
+    """
+    verified = [variant for variant in variants if comparisons(variant)]
+    if not verified:
+        return []
+    names = short_names(verified)
+    made = [(names[variant.label], item) for variant in verified for item in comparisons(variant)]
+    if len(verified) == 1:
+        return [_matrix("matrix", "Parity matrix: share of the error budget used", made, False)]
+    whole = _matrix(
+        "matrix", "Parity matrix: share of the error budget used, the worst of all variants", made, True
     )
-    columns = ("runtime · level · precision", *map(_place, places), "source")
+    parts = [
+        _matrix(
+            f"matrix-{index}",
+            f"Parity matrix: {variant.label}",
+            [m for m in made if m[0] == names[variant.label]],
+            False,
+        )
+        for index, variant in enumerate(verified)
+    ]
+    return [whole, *parts]
+
+
+def _matrix(name: str, caption: str, made: Sequence[Named], several: bool) -> Table:
+    rows: dict[str, dict[Place, list[Named]]] = {}
+    for named in made:
+        row = named[1].row
+        runtime = RUNTIME_NAMES.get(row.runtime, row.runtime)
+        cells = rows.setdefault(f"{runtime} · {row.level} · {row.precision}", {})
+        cells.setdefault((row.batch, row.threads), []).append(named)
+    places = sorted({place for cells in rows.values() for place in cells})[:MAX_COLUMNS]
+    shown = tuple(
+        (Cell(where, sources=_sources(cells)), *(_cell(cells.get(place, ()), several) for place in places))
+        for where, cells in rows.items()
+    )
     note = (
         "A cell is the worst comparison there: the share of its error budget that was used. 100 % is the whole budget; "
         "blind: the output hardly moves with its input, so that agreement means nothing."
     )
-    return Table("matrix", "Parity matrix: share of the error budget used", columns, made, note=note)
+    return Table(name, caption, ("runtime · level · precision", *map(_place, places)), shown, note=note)
 
 
 def _place(place: Place) -> str:
@@ -49,17 +76,16 @@ def _place(place: Place) -> str:
     return f"batch {batch}, {threads} thread{'' if threads == 1 else 's'}"
 
 
-def _cell(items: Sequence[Comparison]) -> Cell:
+def _cell(items: Sequence[Named], several: bool) -> Cell:
     if not items:
         return Cell(number=True)
-    worst = max(items, key=lambda item: item.rank)
-    used = worst.used
-    text = "not finite" if used == float("inf") else used_words(used)
-    cell = outcome_cell(worst.row.outcome, worst.row.outcome)
-    heat = None if worst.row.outcome == "blind" else log_heat(used, FAINT, 1.0)
+    name, worst = max(items, key=lambda named: named[1].rank)
+    used, outcome = worst.used, worst.row.outcome
+    finite = used != float("inf")
     return Cell(
-        text, cell.note, cell.tone, number=True, unit="share of the budget", heat=heat,
-        value=None if used == float("inf") else used,
+        used_words(used) if finite else "not finite", f"{outcome}, {name}" if several else outcome, TONES[outcome],
+        number=True, value=used if finite else None, unit="share of the budget",
+        heat=None if outcome == "blind" else log_heat(used, FAINT, 1.0) if finite else 1.0,
     )  # fmt: skip
 
 
@@ -75,8 +101,9 @@ def used_words(used: float) -> str:
     )
 
 
-def _source(cells: Mapping[Place, Sequence[Comparison]]) -> Cell:
-    return source_cell(*dict.fromkeys(item.source for items in cells.values() for item in items))
+def _sources(cells: Mapping[Place, Sequence[Named]]) -> tuple[Source, ...]:
+    found = dict.fromkeys(item.source for items in cells.values() for _, item in items)
+    return tuple(found) if len(found) <= MAX_REFERENCES else ()
 
 
 def budget_table(variants: Sequence[Variant]) -> Table | None:

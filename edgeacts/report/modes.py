@@ -27,11 +27,10 @@ from edgeacts.report.drawing import (
     blank,
     line,
     marker,
-    part_colours,
     row_axis,
     row_name,
     safe,
-    with_legend,
+    stacked,
 )  # fmt: skip
 from edgeacts.report.palette import Look
 from edgeacts.report.timing import QUANTILES, box_figure
@@ -66,23 +65,20 @@ def names_of(items: Sequence[Seen[Any]]) -> list[str]:
     ]
 
 
-def stacked(name: str, title: str, items: Sequence[Seen[Any]], parts: Parts, axis: str, unit: float, table: Table,
-            note: str, told: Callable[[Any], str]) -> Plot:  # fmt: skip
-    """Bars of parts, the longest at the bottom; `unit` is what one of the axis is in the record."""
+def parts_plot(name: str, title: str, items: Sequence[Seen[Any]], parts: Parts, axis: str, table: Table, note: str,
+               told: Callable[[Any], str]) -> Plot:  # fmt: skip
+    """Bars of parts, the shortest on top; values are drawn in millions: milliseconds of ns, megabytes of bytes."""
     named = list(zip(items, names_of(items), strict=True))
     named.sort(key=lambda pair: -sum(part(pair[0].series) for part in parts.values()))
     drawn = named[-MAX_ROWS:]
-    plot = blank(
-        130 + 46 * len(drawn), axis, yaxis=row_axis([row_name(*_two(text, item)) for item, text in drawn])
+    plot = stacked(
+        [row_name(*_two(text, item)) for item, text in drawn],
+        {part: [round(value(item.series) / 1e6, 6) for item, _ in drawn] for part, value in parts.items()},
+        axis,
+        ".4g",
     )
-    for (part, value), colour in zip(parts.items(), part_colours(parts).values(), strict=True):
-        plot.add_bar(
-            x=[round(value(item.series) / unit, 6) for item, _ in drawn], y=list(range(len(drawn))), orientation="h",
-            name=part, marker={"color": colour}, width=0.55, hovertemplate=f"{part}: %{{x:.4g}}<extra></extra>",
-        )  # fmt: skip
-    plot.update_layout(barmode="stack")
     alt = f"{title}: {', '.join(f'{text} {told(item.series)}' for item, text in reversed(drawn))}."
-    return Plot(name, title, alt, with_legend(plot), table, note)
+    return Plot(name, title, alt, plot, table, note)
 
 
 def _two(text: str, item: Seen[Any]) -> tuple[str, str]:
@@ -112,8 +108,8 @@ def cold_plots(variants: Sequence[Variant], looks: Mapping[str, Look]) -> list[P
     table = Table("table-cold", "Cold start", columns, tuple(rows))
     note = "Medians over fresh processes, from the start of the process to its first result."
     return [
-        stacked("cold", "Cold start", items, COLD_PARTS, "milliseconds", 1e6, table, note,
-                lambda s: milliseconds(s.median_to_first_result_ns))
+        parts_plot("cold", "Cold start", items, COLD_PARTS, "milliseconds", table, note,
+                   lambda s: milliseconds(s.median_to_first_result_ns))
     ]  # fmt: skip
 
 
@@ -134,8 +130,8 @@ def memory_plots(variants: Sequence[Variant], looks: Mapping[str, Look]) -> list
     table = Table("table-memory", "Memory", columns, tuple(rows))
     note = "Resident memory of a fresh process each: with the runtime imported, with the session open, at its peak."
     return [
-        stacked("memory", "Memory", items, MEMORY_PARTS, "megabytes", 1e6, table, note,
-                lambda s: megabytes(s.peak_resident_bytes))
+        parts_plot("memory", "Memory", items, MEMORY_PARTS, "megabytes", table, note,
+                   lambda s: megabytes(s.peak_resident_bytes))
     ]  # fmt: skip
 
 
@@ -147,7 +143,7 @@ def paced_plots(variants: Sequence[Variant], looks: Mapping[str, Look]) -> list[
     named = sorted(zip(items, names_of(items), strict=True), key=lambda pair: pair[0].series.median_ns)
     drawn = named[:MAX_ROWS][::-1]
     boxes = [(row_name(*_two(name, item)), looks[item.variant.look]) for item, name in drawn]
-    plot = box_figure(boxes, [item.series.samples_ns for item, _ in drawn], "latency of a frame in ms")
+    plot = box_figure(boxes, [item.series.samples_ns for item, _ in drawn], "ms a frame")
     for trace, (item, _) in zip(plot.data, drawn, strict=True):
         trace.meta = {"activation": item.variant.look}
     rows = []
@@ -189,7 +185,7 @@ def sustained_plots(variants: Sequence[Variant], looks: Mapping[str, Look]) -> l
     items = seen(variants, SustainedSeries)
     if not items:
         return []
-    plot = blank(340, "minutes", "median of a window in ms", yaxis={"rangemode": "normal"})
+    plot = blank(340, "minutes", "over the first window")
     named = list(zip(items, names_of(items), strict=True))
     for item, name in named[:MAX_ROWS]:
         series, look = item.series, looks[item.variant.look]
@@ -197,10 +193,11 @@ def sustained_plots(variants: Sequence[Variant], looks: Mapping[str, Look]) -> l
         medians = series.window_median_ns[::step]
         plot.add_scatter(
             x=[round((i * step + 0.5) * series.window_s / 60, 4) for i in range(len(medians))],
-            y=[round(ns / 1e6, 6) for ns in medians],
+            y=[round(ns / series.window_median_ns[0], 6) for ns in medians],
+            customdata=[round(ns / 1e6, 6) for ns in medians],
             mode="lines+markers" if len(medians) <= 60 else "lines",
             line=line(look), marker=marker(look, 6), meta={"activation": item.variant.look},
-            hovertemplate=f"{safe(name)}<br>minute %{{x:.1f}}<br>%{{y:.4g}} ms<extra></extra>",
+            hovertemplate=f"{safe(name)}<br>minute %{{x:.1f}}<br>%{{customdata:.4g}} ms, %{{y:.3f}} ×<extra></extra>",
         )  # fmt: skip
     rows = tuple(_sustained(item, name) for item, name in named)
     columns = (
@@ -209,7 +206,7 @@ def sustained_plots(variants: Sequence[Variant], looks: Mapping[str, Look]) -> l
     )
     table = Table("table-sustained", "Sustained", columns, rows)
     told = ", ".join(f"{name} {item.series.drift:.3f} times" for item, name in named[:MAX_ROWS])
-    note = "Drift: the last third of the time over the first third."
+    note = "Medians of windows over that of the first window. Drift: the last third of the time over the first third."
     return [
         Plot("sustained", "Sustained", f"Drift while running without a pause: {told}.", plot, table, note)
     ]

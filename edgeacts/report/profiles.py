@@ -1,11 +1,12 @@
 """Where the time goes: operators by the runtime's own profiler, and the share of the activations."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from edgeacts.records import ProfileSeries
 from edgeacts.report.cells import Table, count_cell, percent, share_cell, source_cell, time_cell, words
-from edgeacts.report.drawing import MAX_ROWS, Plot, blank, part_colours, row_axis, row_name, safe, with_legend
+from edgeacts.report.drawing import MAX_ROWS, Plot, row_name, stacked
 from edgeacts.report.modes import names_of
 from edgeacts.report.variants import Seen, Variant, seen
 
@@ -77,19 +78,11 @@ def _operators(named: Items) -> Plot:
     )
 
 
-def _stack(drawn: Items, parts: dict[str, list[float]]) -> object:
-    names = [
+def _stack(drawn: Items, parts: Mapping[str, Sequence[float]]) -> Any:
+    rows = [
         row_name(name.removesuffix(item.runtime_name).rstrip(), item.runtime_name) for item, name in drawn
     ]
-    axis = {"tickformat": ".0~%", "nticks": 6}
-    plot = blank(140 + 46 * len(drawn), "share of a run", xaxis=axis, yaxis=row_axis(names))
-    for (part, shares), colour in zip(parts.items(), part_colours(parts).values(), strict=True):
-        plot.add_bar(
-            x=shares, y=list(range(len(drawn))), orientation="h", name=safe(part[:30]), marker={"color": colour}, width=0.55,
-            hovertemplate=f"{safe(part)}: %{{x:.1%}}<extra></extra>",
-        )  # fmt: skip
-    plot.update_layout(barmode="stack")
-    return with_legend(plot)
+    return stacked(rows, parts, "share of a run", ".1%", tickformat=".0~%")
 
 
 def _operator_table(named: Items) -> Table:

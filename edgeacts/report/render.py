@@ -12,7 +12,7 @@ from edgeacts.names import check_name
 from edgeacts.report import machine
 from edgeacts.report.cells import Table
 from edgeacts.report.drawing import GRID, INK, SOFT
-from edgeacts.report.palette import COLOURS, DASHES, SYMBOLS
+from edgeacts.report.palette import COLOURS, DASHES, PARTS, SYMBOLS
 from edgeacts.report.sections import Report
 
 MAX_TABLE_ROWS = 400
@@ -43,7 +43,7 @@ def render(report: Report, title: str) -> str:
         shown=shown,
         symbols=SYMBOLS,
         dashes=DASHES,
-        colours=script_json({**dict(COLOURS), **DARK}),
+        colours=script_json({**dict(COLOURS), **dict(PARTS), **DARK}),
         figures={plot.name: script_json(plot.figure.to_plotly_json()) for plot in plots},
         style=_asset("report.css"),
         script=_asset("report.js"),

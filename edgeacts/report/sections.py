@@ -132,14 +132,16 @@ def _of_choices(variants: list[Variant], settings: list[Setting], colours: dict[
 
 
 def _of_parity(evidence: Evidence, variants: list[Variant]) -> list[Section]:
+    matrices = matrix.matrix_tables(variants)
     return [
         Section(
             "parity",
             "Parity",
             "Does what was exported equal what was trained? Errors are shares of how far the output moves between inputs; "
             "what is allowed is derived, not chosen; the worst comparison counts.",
-            tables=_present(matrix.matrix_table(variants), parity.parity_table(variants)),
+            tables=[*matrices[:1], *_present(parity.parity_table(variants))],
             folded=_present(
+                *matrices[1:],
                 matrix.verdict_table(variants),
                 matrix.budget_table(variants),
                 parity.comparison_table(variants),
@@ -156,7 +158,9 @@ def _of_parity(evidence: Evidence, variants: list[Variant]) -> list[Section]:
         Section(
             "conformance",
             "Conformance of the activations",
-            "How exactly each runtime computes each activation, against 40-digit arithmetic.",
+            "Largest error of each activation in units in the last place (ULP), by runtime, way and dtype; 0.5 is correctly "
+            "rounded, and the shade is the logarithm of the error. Pass and fail: within the bound that is stated for a way; "
+            "native operators have none and are only reported.",
             tables=[*conformance.heat_tables(evidence), *_present(conformance.special_table(evidence))],
             folded=_present(conformance.conformance_table(evidence)),
         ),
