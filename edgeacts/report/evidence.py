@@ -174,7 +174,9 @@ def _add(evidence: Evidence, path: Path, name: str, hashes: dict[str, str]) -> i
 def _check_version(kind: type[Record], head: _Head, name: str) -> None:
     """Raises DamagedFile with the cure: an older record is written again, a newer one needs a newer edgeacts."""
     wanted = kind.__struct_defaults__[-1]
-    if head.version is None or head.version == wanted:
+    if head.version is None:
+        raise DamagedFile(f"{name} is not a valid {kind.__name__}: it has no version")
+    if head.version == wanted:
         return
     verb = WRITTEN_BY.get(head.kind, "bench")
     cure = f"run edgeacts {verb} again" if head.version < wanted else "update edgeacts"

@@ -242,7 +242,7 @@ def throughput_plots(variants: Sequence[Variant], looks: Mapping[str, Look]) -> 
         [row_name(name.removesuffix(item.runtime_name).rstrip(), _load(item)) for item, name in drawn]
     )
     plot = blank(
-        100 + 46 * len(drawn), "items a second", xaxis={"rangemode": "tozero", "nticks": 6}, yaxis=rows_axis
+        100 + 46 * len(drawn), "items a second", xaxis={"rangemode": "tozero", "nticks": 4}, yaxis=rows_axis
     )
     for row, (item, name) in enumerate(drawn):
         series, look = item.series, looks[item.variant.look]
@@ -269,7 +269,7 @@ def throughput_plots(variants: Sequence[Variant], looks: Mapping[str, Look]) -> 
     columns = ("variant", "batch", "streams", "items a second", "interval", "windows", "source")
     told = ", ".join(f"{name} {item.series.items_per_s:.1f}" for item, name in named[:MAX_ROWS])
     table = Table("table-throughput", "Throughput", columns, rows)
-    note = "As many items as possible, whatever each one's latency. Bars: interval over windows."
+    note = "As many items as possible, whatever each one's latency: batch × streams. Bars: interval over windows."
     return [Plot("throughput", "Throughput", f"Items a second: {told}.", plot, table, note)]
 
 
