@@ -11,8 +11,8 @@ import pytest
 from edgeacts.records import LatencyRecord, TrainingRecord
 from edgeacts.report.answer import headline, sentences
 from edgeacts.report.evidence import collect
-from edgeacts.report.palette import looks
 from edgeacts.report.front import front_plots
+from edgeacts.report.palette import looks
 from edgeacts.report.variants import join, settings_of, short_names
 
 

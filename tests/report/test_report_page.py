@@ -91,7 +91,11 @@ def test_every_number_is_there_with_its_file(page: Page, whole_run: Path) -> Non
         low, high = latency_interval(series)
         for time_ns in (series.median_ns, series.quantiles_ns["p90"], series.quantiles_ns["p99"]):
             assert milliseconds(time_ns) in page.text
-        for told in (f"{series.ratio:.2f} ×", times_interval(series.ratio_low, series.ratio_high), series.comparison):
+        for told in (
+            f"{series.ratio:.2f} ×",
+            times_interval(series.ratio_low, series.ratio_high),
+            series.comparison,
+        ):
             assert told in page.text
         assert f"{milliseconds(low)} to {milliseconds(high)}" in page.text
 
@@ -135,7 +139,11 @@ def test_style_loads_nothing(page: Page, whole_run: Path) -> None:
 
 def test_plots_cover_the_issue_and_carry_the_raw_values(page: Page, whole_run: Path) -> None:
     figures = page.figures()
-    measured = {"accuracy", "front", *(f"{name}-{i}" for name in ("tradeoff", "cost", "latency") for i in (0, 1))}
+    measured = {
+        "accuracy",
+        "front",
+        *(f"{name}-{i}" for name in ("tradeoff", "cost", "latency") for i in (0, 1)),
+    }
     measured |= {"over-time-0", "over-time-1", "meanwhile-2"}
     drawn_from = {"epochs-validation-accuracy", "epochs-train-loss", "curves-0", "curves-1"}
     assert set(figures) == {f"figure-{name}" for name in measured | drawn_from}
@@ -267,7 +275,12 @@ def test_files_and_folders_are_accepted(run_folder: Path, given: str) -> None:
     out = build_report(run_folder if given == "folder" else files)
     assert out == run_folder / "report" / "report.html"
     assert "mobilenet_v2-relu/train/training.json" in Page(out).text
-    assert sorted(path.name for path in out.parent.iterdir()) == ["report.html", "report.json", "summary.csv", "summary.md"]
+    assert sorted(path.name for path in out.parent.iterdir()) == [
+        "report.html",
+        "report.json",
+        "summary.csv",
+        "summary.md",
+    ]
 
 
 def test_out_is_a_page_or_a_folder(run_folder: Path, tmp_path: Path) -> None:

@@ -25,7 +25,11 @@ def test_csv_holds_full_digits(run_folder: Path) -> None:
         series = expected[row["variant"], row["runtime"]]
         assert float(row["median_ns"]) == series.median_ns
         assert (row["parity"], row["comparisons"], row["samples"]) == ("pass", "120", "120")
-        assert [float(row[name]) for name in ("ratio", "ratio_low", "ratio_high")] == [series.ratio, series.ratio_low, series.ratio_high]
+        assert [float(row[name]) for name in ("ratio", "ratio_low", "ratio_high")] == [
+            series.ratio,
+            series.ratio_low,
+            series.ratio_high,
+        ]
         assert row["comparison"] == series.comparison
         assert float(row["p99_ns"]) == series.quantiles_ns["p99"]
         assert (row["executed_precision"], row["stopped"], row["processes"]) == ("f32", "precision", "3")
