@@ -251,7 +251,7 @@ def throughput_plots(variants: Sequence[Variant], looks: Mapping[str, Look]) -> 
             x=[value], y=[row], mode="markers", marker=marker(look, 12), meta={"activation": item.variant.look},
             error_x={"array": [max(0.0, high - value)], "arrayminus": [max(0.0, value - low)], "color": look.light,
                      "thickness": 2, "width": 5},
-            hovertemplate=f"{safe(name)}, {_load(item)}<br>{value:.4g} ({low:.4g} to {high:.4g})<extra></extra>",
+            hovertemplate=f"{safe(name)}, {safe(_load(item))}<br>{value:.4g} ({low:.4g} to {high:.4g})<extra></extra>",
         )  # fmt: skip
     rows = tuple(
         (
