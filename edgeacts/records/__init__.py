@@ -21,7 +21,7 @@ from edgeacts.records.modes import (
     ThroughputRecord,
     ThroughputSeries,
 )
-from edgeacts.records.parity import Budget, ParityRow, Verdict
+from edgeacts.records.parity import Budget, Outcome, ParityRow, Verdict
 from edgeacts.records.training import Epoch, TrainingRecord
 
 __all__ = [
@@ -41,6 +41,7 @@ __all__ = [
     "MemorySeries",
     "NoiseFloor",
     "OperatorTime",
+    "Outcome",
     "PacedRecord",
     "PacedSeries",
     "ParityRow",

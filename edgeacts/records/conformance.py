@@ -12,7 +12,8 @@ class ConformanceRow(Record, frozen=True):
     `kind` is what was run: a form of ours, the kernel's table, or the runtime's native operator. `value_count` inputs were
     compared: every finite value of float16 and bfloat16, a sweep of float32 with tails and subnormals. ULP are those of the
     dtype at the oracle's value. `worst_*` is the input with the largest error in ULP. `scaled_error` is the largest
-    |error|/max(1, |x|), which is what bounds are stated in; `allowed` the bound, None where only reported. `specials` maps
+    |error|/max(1, |x|), which is what bounds are stated in; `allowed` the bound with what rounding adds, None where only
+    reported. `not_finite` finite inputs gave NaN or infinity; they are in no other number. `specials` maps
     "nan", "+inf", "-inf", "+0", "-0" to what came out, as text, with what is right behind it when that differs.
     """
 
@@ -37,7 +38,11 @@ class ConformanceRow(Record, frozen=True):
 
 
 class ConformanceRecord(Record, frozen=True, tag_field="kind", tag="conformance"):
-    """The table of one runtime. `outcome` of a row with a stated bound is pass or fail; a native operator's is only reported."""
+    """The table of one runtime. `outcome` of a row with a stated bound is pass or fail, otherwise reported.
+
+    An operator of the runtime has a bound where a form of ours is that operator: `form` is then "native Mish". `skipped` are
+    types or activations that were not tried at all.
+    """
 
     runtime: str
     runtime_version: str

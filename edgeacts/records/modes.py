@@ -41,12 +41,17 @@ class ColdRecord(Record, frozen=True, tag_field="kind", tag="cold"):
 
 
 class PacedSeries(Subject, frozen=True):
-    """A frame every 1/rate seconds, the machine idle in between; `late` frames were not done when the next one came."""
+    """A frame every 1/rate seconds, the machine idle in between; `late` frames were not done when the next one came.
+
+    `frames` came; those that came while the model was busy were dropped and have no sample. `unpaced_median_ns` is the median
+    of runs without a pause in the same process.
+    """
 
     samples_ns: tuple[int, ...]
     starts_ns: tuple[int, ...]
     median_ns: float
     quantiles_ns: dict[str, float]
+    unpaced_median_ns: float
     late: int
     frames: int
     busy_share: float
@@ -111,14 +116,16 @@ class ThroughputRecord(Record, frozen=True, tag_field="kind", tag="throughput"):
 
 
 class MemorySeries(Subject, frozen=True):
-    """Resident memory of a fresh process: with the runtime imported, with the session open, at its peak while running.
+    """Resident memory of a fresh process: with the runtime imported, with the session open, at its peaks.
 
+    `opening_peak_bytes` is the peak while the session was opened, `peak_resident_bytes` that while it ran.
     `arena_bytes` is what the runtime's allocator holds, None where it does not say.
     """
 
     file_bytes: int
     runtime_resident_bytes: int
     open_resident_bytes: int
+    opening_peak_bytes: int
     peak_resident_bytes: int
     arena_bytes: int | None
 
@@ -136,7 +143,10 @@ class MemoryRecord(Record, frozen=True, tag_field="kind", tag="memory"):
 
 
 class OperatorTime(Record, frozen=True):
-    """One operator of the executed graph: nanoseconds a run, its share, the model's layers it carries out."""
+    """One operator of the executed graph: nanoseconds a run, its share of `total_ns`, the model's layers it carries out.
+
+    `activation` names the activations among them, "" when there is none.
+    """
 
     name: str
     operator: str
@@ -149,14 +159,19 @@ class OperatorTime(Record, frozen=True):
 class ProfileSeries(Subject, frozen=True):
     """By the runtime's own profiler. `activation_share` is the time of operators that carry out an activation alone;
 
-    `fused_share` that of operators that carry out an activation together with something else.
+    `fused_share` that of operators that carry out an activation together with something else. `total_ns` is the sum of the
+    operators; `whole_run_ns` a whole run by the profiler's own account (ONNX Runtime) or by the clock (OpenVINO, whose profiler
+    gives none). `activations` counts the model's activations, `unaccounted` names those that no operator was found for.
     """
 
     operators: tuple[OperatorTime, ...]
     runs: int
     total_ns: float
+    whole_run_ns: float
     activation_share: float
     fused_share: float
+    activations: int
+    unaccounted: tuple[str, ...]
 
 
 class ProfileRecord(Record, frozen=True, tag_field="kind", tag="profile"):

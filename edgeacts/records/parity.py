@@ -30,11 +30,11 @@ class ParityRow(Record, frozen=True):
     """One comparison: one output of one candidate, as it was executed, on one set of inputs.
 
     `precision` is what was executed. Errors are absolute: the largest (in input number `worst_input` of the set), the 99.9th
-    percentile, the mean. `movement` is how far the
-    reference's output moves between inputs (the standard deviation over inputs, its largest over the output's elements);
-    `relative_error` is max_error over movement. `snr_db` is the signal's variation over the error's power. Of the predictions
-    (largest class score) `predictions_differ` of `predictions_total` flip, `flip_interval` is the Wilson 95 % interval of that
-    share, `flip_margin` the largest lead, as a share of the movement, that the reference's first class had in a flipped one.
+    percentile, the mean. `movement` is how far the reference's output moves between inputs (the standard deviation over inputs,
+    its largest over the output's elements); `relative_error` is max_error over movement. `snr_db` is the signal's variation
+    over the error's power, None when there is no error. Of the predictions (largest class score) `predictions_differ` of
+    `predictions_total` flip, `flip_interval` is the Wilson 95 % interval of that share, `flip_margin` the largest lead, as a
+    share of the movement, that the reference's first class had in a flipped one.
     """
 
     candidate: str
