@@ -153,7 +153,7 @@ def paced(rng: random.Random, model: Model) -> PacedSeries:
     samples = _times(rng, 1.4 * model[3], 90)
     return PacedSeries(
         **subject(model), samples_ns=samples, starts_ns=tuple(i * 33_333_333 for i in range(90)),
-        median_ns=float(median(samples)), quantiles_ns=quantiles(samples), late=2, frames=90, busy_share=0.0731,
+        median_ns=float(median(samples)), quantiles_ns=quantiles(samples), unpaced_median_ns=model[3], late=2, frames=90, busy_share=0.0731,
     )  # fmt: skip
 
 
@@ -176,7 +176,7 @@ def throughput(rng: random.Random, model: Model) -> ThroughputSeries:
 
 def memory(rng: random.Random, model: Model) -> MemorySeries:
     return MemorySeries(
-        **subject(model), file_bytes=9_012_345, runtime_resident_bytes=61_000_000, open_resident_bytes=88_500_000,
+        **subject(model), file_bytes=9_012_345, runtime_resident_bytes=61_000_000, open_resident_bytes=88_500_000, opening_peak_bytes=97_000_000,
         peak_resident_bytes=103_250_000, arena_bytes=None if model[2] == "openvino" else 21_000_000,
     )  # fmt: skip
 
@@ -201,6 +201,9 @@ def profile(rng: random.Random, model: Model) -> ProfileSeries:
         total_ns=model[3],
         activation_share=0.235,
         fused_share=0.13,
+        whole_run_ns=1.04 * model[3],
+        activations=3,
+        unaccounted=("features.9.act",),
     )
 
 

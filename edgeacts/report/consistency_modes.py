@@ -96,9 +96,9 @@ def memory(record: MemoryRecord) -> str:
     for series in record.series:
         what = f"{series.label} on {series.runtime}"
         sizes = (series.runtime_resident_bytes, series.open_resident_bytes, series.peak_resident_bytes)
-        if min(*sizes, series.file_bytes, series.arena_bytes or 0) < 0:
+        if min(*sizes, series.opening_peak_bytes, series.file_bytes, series.arena_bytes or 0) < 0:
             return f"{what}: a size is negative"
-        if max(sizes) > series.peak_resident_bytes:
+        if max(sizes) > series.peak_resident_bytes * (1 + SHARE_SLACK):
             return f"{what}: the peak of {series.peak_resident_bytes:,} bytes is below what was resident"
     return ""
 
@@ -116,6 +116,8 @@ def _profile(series: ProfileSeries) -> Iterator[str]:
     told = (*shares, series.activation_share, series.fused_share)
     if not all(0 <= share <= 1 + SHARE_SLACK for share in told) or sum(shares) > 1 + SHARE_SLACK:
         yield f"{what}: the operators' shares add up to {sum(shares):g}"
+    if not 0 < series.whole_run_ns < MAX_NS or not 0 <= len(series.unaccounted) <= series.activations:
+        yield f"{what}: {len(series.unaccounted)} of {series.activations} activations without an operator"
     of_activations = sum(operator.share for operator in series.operators if operator.activation)
     said = series.activation_share + series.fused_share
     if abs(of_activations - said) > SHARE_SLACK:

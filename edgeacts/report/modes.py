@@ -123,12 +123,23 @@ def memory_plots(variants: Sequence[Variant], looks: Mapping[str, Look]) -> list
         series = item.series
         sizes = (
             *(series.file_bytes, series.runtime_resident_bytes, series.open_resident_bytes),
-            *(series.peak_resident_bytes, series.arena_bytes),
+            *(series.opening_peak_bytes, series.peak_resident_bytes, series.arena_bytes),
         )
         rows.append((words(name), *map(bytes_cell, sizes), source_cell(item.source)))
-    columns = ("variant", "file", "with the runtime", "session open", "peak", "arena", "source")
+    columns = (
+        "variant", "file", "with the runtime", "session open", "peak while opening", "peak while running", "arena", "source",
+    )  # fmt: skip
+        "variant",
+        "file",
+        "with the runtime",
+        "session open",
+        "peak while opening",
+        "peak while running",
+        "arena",
+        "source",
+    )
     table = Table("table-memory", "Memory", columns, tuple(rows))
-    note = "Resident memory of a fresh process each: with the runtime imported, with the session open, at its peak."
+    note = "Resident memory of a fresh process each: with the runtime imported, with the session open, at its peak while running."
     return [
         parts_plot("memory", "Memory", items, MEMORY_PARTS, "megabytes", table, note,
                    lambda s: megabytes(s.peak_resident_bytes))
@@ -154,13 +165,24 @@ def paced_plots(variants: Sequence[Variant], looks: Mapping[str, Look]) -> list[
                 words(name),
                 count_cell(item.record.rate_hz, "Hz", 1),
                 time_cell(series.median_ns),
+                time_cell(series.unpaced_median_ns),
                 *(time_cell(series.quantiles_ns.get(quantile)) for quantile in QUANTILES[1:]),
                 Cell(f"{series.late} of {series.frames}", number=True, value=series.late, unit="frames"),
                 share_cell(series.busy_share),
                 source_cell(item.source),
             )
         )
-    columns = ("variant", "frames a second", "median", "p90", "p99", "late", "busy", "source")
+    columns = (
+        "variant",
+        "frames a second",
+        "median",
+        "without pauses",
+        "p90",
+        "p99",
+        "late",
+        "busy",
+        "source",
+    )
     table = Table("table-paced", "Paced", columns, tuple(rows))
     rates = " and ".join(f"{rate:g}" for rate in sorted({item.record.rate_hz for item in items}))
     told = ", ".join(

@@ -38,12 +38,16 @@ def _activations(named: Items) -> Plot:
             words(name),
             *map(share_cell, _shares(item.series)),
             time_cell(item.series.total_ns),
+            time_cell(item.series.whole_run_ns),
+            count_cell(item.series.activations),
+            words(", ".join(item.series.unaccounted) or "none"),
             count_cell(item.series.runs),
             source_cell(item.source),
         )
         for item, name in named
     )
-    columns = ("variant", *ACTIVATION_PARTS, "time of a run", "runs", "source")
+    columns = ("variant", *ACTIVATION_PARTS, "operators of a run", "whole run", "activations", "without an operator",
+               "runs", "source")  # fmt: skip
     table = Table("table-activation-share", "Share of the time in activations", columns, rows)
     told = ", ".join(f"{name} {percent(item.series.activation_share)} alone" for item, name in drawn)
     note = "By the runtime's own profiler. Fused: the operator carries out an activation together with something else."

@@ -117,6 +117,7 @@ LIES: list[tuple[str, Callable[[Any], Any], str]] = [
     ("memory", in_first("series", open_resident_bytes=999_000_000), "the peak of 103,250,000 bytes is below"),
     ("memory", in_first("series", file_bytes=-1), "a size is negative"),
     ("profile", in_first("series", activation_share=0.9), "activations have 36.5% of the operators' time, not 103.0%"),
+    ("profile", in_first("series", activations=0), "1 of 0 activations without an operator"),
     ("profile", in_first("series", total_ns=0.0), "a time that is none of an operator"),
     ("profile", lambda r: in_first("series", operators=r.series[0].operators * 2)(r), "shares add up to 2"),
     ("training", lambda r: change(r, model="x" * (MAX_TEXT + 1)), "a text of 20,001 characters; at most 20,000"),

@@ -176,10 +176,10 @@ def test_paced_shows_late_frames(modes: Any) -> None:
     assert plot.title == "Paced at 30 frames a second"
     for row in plot.table.rows:
         series = named(records["paced"])[row[0].text]
-        assert [row[2].value, row[3].value, row[4].value] == [
-            series.median_ns, series.quantiles_ns["p90"], series.quantiles_ns["p99"],
+        assert [cell.value for cell in row[2:6]] == [
+            series.median_ns, series.unpaced_median_ns, series.quantiles_ns["p90"], series.quantiles_ns["p99"],
         ]  # fmt: skip
-        assert (row[5].text, row[6].text) == ("2 of 90", "7.31 %")
+        assert (row[6].text, row[7].text) == ("2 of 90", "7.31 %")
 
 
 def test_sustained_shows_drift_with_its_verdict(modes: Any) -> None:
@@ -210,7 +210,7 @@ def test_memory_is_drawn_in_its_parts(modes: Any) -> None:
     _, variants, colours = modes
     (plot,) = memory_plots(variants, colours)
     assert [trace.x[0] for trace in plot.figure.data] == [61.0, 27.5, 14.75]
-    arenas = {row[0].text: row[5].value for row in plot.table.rows}
+    arenas = {row[0].text: row[6].value for row in plot.table.rows}
     assert arenas == {
         "relu ONNX Runtime": 21_000_000, "mish ONNX Runtime": 21_000_000, "relu OpenVINO": None, "mish OpenVINO": None,
     }  # fmt: skip
@@ -222,6 +222,7 @@ def test_profile_shows_activations_and_operators(modes: Any) -> None:
     for row in shares.table.rows:
         series = named(records["profile"])[row[0].text]
         assert [cell.value for cell in row[1:5]] == [0.235, 0.13, pytest.approx(0.635), series.total_ns]
+        assert [cell.text for cell in row[6:8]] == ["3", "features.9.act"]
     totals = {trace.name: trace.x[0] for trace in operators.figure.data}
     assert totals["Conv"] == pytest.approx(0.54)
     assert sum(totals.values()) == pytest.approx(1.0)
