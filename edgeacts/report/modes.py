@@ -129,15 +129,6 @@ def memory_plots(variants: Sequence[Variant], looks: Mapping[str, Look]) -> list
     columns = (
         "variant", "file", "with the runtime", "session open", "peak while opening", "peak while running", "arena", "source",
     )  # fmt: skip
-        "variant",
-        "file",
-        "with the runtime",
-        "session open",
-        "peak while opening",
-        "peak while running",
-        "arena",
-        "source",
-    )
     table = Table("table-memory", "Memory", columns, tuple(rows))
     note = "Resident memory of a fresh process each: with the runtime imported, with the session open, at its peak while running."
     return [
