@@ -1,19 +1,23 @@
-"""`build_report(folder)`: the records of a run as one self-contained HTML page, with Markdown and CSV."""
+"""`build_report(folder)`: the records of a run as one self-contained HTML page, with Markdown, CSV and JSON."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
-from edgeacts.files import write_text_atomic
+import msgspec
+
+from edgeacts.files import write_bytes_atomic, write_text_atomic
 from edgeacts.report.curves import curve_figure
+from edgeacts.report.document import document
 from edgeacts.report.evidence import collect, common_root
-from edgeacts.report.render import render, understand
+from edgeacts.report.render import render
+from edgeacts.report.sections import understand
 from edgeacts.report.summary import comma_separated, markdown
 
 __all__ = ["build_report", "curve_figure"]
 
 
 def build_report(paths: Path | Sequence[Path], out: Path | None = None) -> Path:
-    """Write `report.html` with `summary.md` and `summary.csv` beside it; gives the path of the page.
+    """Write `report.html` with `summary.md`, `summary.csv` and `report.json` beside it; gives the path of the page.
 
     `paths` is a run folder, or any folders and record files together. `out` is the page (a name that ends in
     .html) or the folder for it; by default the folder `report` in the run folder, or in the one that holds
@@ -24,10 +28,11 @@ def build_report(paths: Path | Sequence[Path], out: Path | None = None) -> Path:
     evidence = collect(listed)
     root = common_root(listed)
     page = _page(root / "report" if out is None else Path(out))
-    report = understand(evidence)
-    html = render(report, f"edgeacts report: {root.name}")
+    report, title = understand(evidence), f"edgeacts report: {root.name}"
+    html = render(report, title)
     write_text_atomic(page.with_name("summary.md"), markdown(report))
     write_text_atomic(page.with_name("summary.csv"), comma_separated(report))
+    write_bytes_atomic(page.with_name("report.json"), msgspec.json.encode(document(report, title)))
     write_text_atomic(page, html)
     return page
 

@@ -1,18 +1,32 @@
 """The answer first: a headline, the sentences under it, and the summary table.
 
-They claim no more than the intervals allow: accuracies whose intervals overlap are not ranked.
+They claim no more than the intervals allow: what overlaps is not ranked, neither accuracies nor latencies.
 """
 
 from collections.abc import Mapping, Sequence
 
 from edgeacts.records import TrainingRecord
-from edgeacts.report.cells import Cell, Table, figure, interval, milliseconds, percent, times
+from edgeacts.report.cells import (
+    Cell,
+    Table,
+    figure,
+    interval,
+    latency_interval,
+    milliseconds,
+    percent,
+    share_cell,
+    time_cell,
+    times,
+    times_interval,
+)
+from edgeacts.report.cost import timed_in
 from edgeacts.report.learning import trained
-from edgeacts.report.parity import comparisons, parity_cell, parity_passed
-from edgeacts.report.variants import Setting, Variant, short_names
+from edgeacts.report.parity import comparisons, parity_cell, parity_outcome
+from edgeacts.report.variants import Setting, Timing, Variant, short_names
 
 MAX_SETTINGS = 4
 """Latency columns of the summary; further settings have their own tables below."""
+MAX_NAMES = 8
 
 
 def headline(variants: Sequence[Variant], settings: Sequence[Setting]) -> str:
@@ -26,14 +40,14 @@ def headline(variants: Sequence[Variant], settings: Sequence[Setting]) -> str:
     if timing is None:
         return f"{first}."
     runtime, cost = timing.setting.runtime_name, milliseconds(timing.series.median_ns)
-    timed = [(t.series.median_ns, variant) for variant in tied if (t := variant.timing(timing.setting))]
-    fastest_ns, fastest = min(timed, key=lambda pair: pair[0])
-    if fastest is best:
-        rank = "" if len(tied) == 1 else ", the fastest of those it cannot be told apart from"
+    timed = [(t, variant) for variant in tied if (t := variant.timing(timing.setting))]
+    fast, fastest = min(timed, key=lambda pair: pair[0].series.median_ns)
+    if fastest is best or not apart(fast, timing):
+        rank = "" if len(tied) == 1 else "; of those it cannot be told apart from, none is clearly faster"
         return f"{first} and takes {cost} on {runtime}{rank}."
     return (
         f"{first}, but this run cannot tell it apart from {names[fastest.label]}, which takes "
-        f"{milliseconds(fastest_ns)} instead of {cost} on {runtime}."
+        f"{milliseconds(fast.series.median_ns)} instead of {cost} on {runtime}."
     )
 
 
@@ -54,7 +68,9 @@ def sentences(variants: Sequence[Variant], settings: Sequence[Setting]) -> list[
             )
         )
     told += [_fastest(variants, setting, names) for setting in settings[:MAX_SETTINGS]]
-    return [*told, _parity_words(variants, names)]
+    if any(variant.verdicts for variant in variants) or ranked or settings:
+        told.append(_parity_words(variants, names))
+    return told
 
 
 Ranked = Sequence[tuple[Variant, TrainingRecord]]
@@ -62,7 +78,7 @@ Ranked = Sequence[tuple[Variant, TrainingRecord]]
 
 def _ranked(variants: Sequence[Variant]) -> Ranked:
     """Trained variants, the most accurate first; failed parity rules a variant out."""
-    items = [(v, item.record) for v, item in trained(variants) if parity_passed(v) is not False]
+    items = [(v, item.record) for v, item in trained(variants) if parity_outcome(v) != "fail"]
     return sorted(items, key=lambda pair: -pair[1].test_accuracy)
 
 
@@ -71,25 +87,68 @@ def _tied(ranked: Ranked) -> Ranked:
     return [pair for pair in ranked if pair[1].test_interval[1] >= ranked[0][1].test_interval[0]]
 
 
+def apart(one: Timing, other: Timing) -> bool:
+    """Whether two latencies differ for sure: their ratios to the same baseline do, or else their own intervals."""
+    pair = (one, other)
+    if one.record is other.record and one.setting == other.setting:
+        for timing, reference in (pair, pair[::-1]):
+            if reference.series.comparison == "baseline":
+                return timing.series.comparison in ("faster", "slower")
+        spans = [(timing.series.ratio_low, timing.series.ratio_high) for timing in pair]
+    else:
+        spans = [latency_interval(timing.series) for timing in pair]
+    (low, high), (other_low, other_high) = spans
+    return high < other_low or other_high < low
+
+
 def _fastest(variants: Sequence[Variant], setting: Setting, names: Mapping[str, str]) -> str:
-    timed = [(t, names[v.label]) for v in variants if (t := v.timing(setting))]
-    timed.sort(key=lambda pair: pair[0].series.median_ns)
-    (fast, label), (slow, slow_label) = timed[0], timed[-1]
-    first = f"On {setting.name}, {label} is the fastest with {milliseconds(fast.series.median_ns)}"
+    timed = timed_in(variants, setting)
+    (first, fast), (last, slow) = timed[0], timed[-1]
+    told = f"On {setting.name}, {_named(first, fast, names)} is the fastest with {milliseconds(fast.series.median_ns)}"
     if len(timed) == 1:
-        return f"{first}; nothing else was timed there."
+        return f"{told}; nothing else was timed there."
+    level = [(variant, timing) for variant, timing in timed[1:] if not apart(fast, timing)]
+    if len(level) == len(timed) - 1:
+        return f"{told}, but this run cannot tell the others ({_listed(level, names)}) apart from it."
+    near = f"; this run cannot tell {_listed(level, names)} apart from it" if level else ""
     reference = names.get(slow.reference, slow.reference)
-    ratio = f"{times(slow.series.ratio)} {reference}"
-    return f"{first}, {slow_label} the slowest with {milliseconds(slow.series.median_ns)} ({ratio})."
+    span = times_interval(slow.series.ratio_low, slow.series.ratio_high)
+    ratio = (
+        "the baseline"
+        if slow.series.comparison == "baseline"
+        else f"{times(slow.series.ratio)} {reference}, {span}"
+    )
+    return f"{told}{near}; {_named(last, slow, names)} the slowest with {milliseconds(slow.series.median_ns)} ({ratio})."
+
+
+def _named(variant: Variant, timing: Timing, names: Mapping[str, str]) -> str:
+    """With the precision where the variant was timed in several."""
+    several = len(variant.timings_in(timing.setting)) > 1
+    return f"{names[variant.label]} {timing.precision}" if several else names[variant.label]
+
+
+def _listed(timed: Sequence[tuple[Variant, Timing]], names: Mapping[str, str]) -> str:
+    told = [_named(variant, timing, names) for variant, timing in timed]
+    if len(told) > MAX_NAMES:
+        return f"{', '.join(told[:MAX_NAMES])} and {len(told) - MAX_NAMES} more"
+    return " and ".join([", ".join(told[:-1]), told[-1]] if len(told) > 1 else told)
 
 
 def _parity_words(variants: Sequence[Variant], names: Mapping[str, str]) -> str:
     verified = [variant for variant in variants if variant.verdicts]
     if not verified:
         return "Nothing was verified: there is no verdict among these files."
-    failed = [names[variant.label] for variant in verified if not parity_passed(variant)]
-    if failed:
-        return f"Parity failed for {', '.join(failed)}: do not deploy."
+    found = {
+        outcome: [names[variant.label] for variant in verified if parity_outcome(variant) == outcome]
+        for outcome in ("fail", "blind")
+    }
+    if found["fail"]:
+        return f"Parity failed for {', '.join(found['fail'])}: do not deploy."
+    if found["blind"]:
+        return (
+            f"Parity is blind for {', '.join(found['blind'])}: the output hardly moves with the input, "
+            "so that agreement means nothing."
+        )
     count = sum(len(comparisons(variant)) for variant in verified)
     missing = len(variants) - len(verified)
     rest = f" {missing} of {len(variants)} variants were not verified." if missing else ""
@@ -112,20 +171,29 @@ def summary_table(variants: Sequence[Variant], settings: Sequence[Setting]) -> T
         rows.append((name, *cells))
     one_each = len({setting.runtime for setting in shown}) == len(shown)
     titles = (f"latency {setting.runtime_name if one_each else setting.name}" for setting in shown)
+    columns = ("activation", "test accuracy", *titles, "parity")
+    kept = [0, *(i for i in range(1, len(columns)) if any(row[i].sources for row in rows))]
     return Table(
-        "summary", "Summary", ("activation", "test accuracy", *titles, "parity"), tuple(rows), cards=True
-    )
+        "summary", "Summary", tuple(columns[i] for i in kept),
+        tuple(tuple(row[i] for i in kept) for row in rows) if len(kept) > 1 else (), cards=True,
+    )  # fmt: skip
 
 
 def _accuracy_cell(variant: Variant) -> Cell:
     if variant.training is None:
         return figure("–", "no training record")
     record = variant.training.record
-    return figure(percent(record.test_accuracy), interval(*record.test_interval), variant.training.source)
+    return share_cell(record.test_accuracy, interval(*record.test_interval), variant.training.source)
 
 
 def _latency_cell(variant: Variant, setting: Setting) -> Cell:
     timing = variant.timing(setting)
     if timing is None:
         return figure("–", "not timed")
-    return figure(milliseconds(timing.series.median_ns), times(timing.series.ratio), timing.source)
+    series = timing.series
+    note = (
+        "baseline"
+        if series.comparison == "baseline"
+        else f"{times(series.ratio)} ({series.ratio_low:.2f} to {series.ratio_high:.2f}), {series.comparison}"
+    )
+    return time_cell(series.median_ns, note, timing.source)

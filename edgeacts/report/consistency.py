@@ -1,25 +1,52 @@
-"""A record that contradicts itself is not evidence: totals, medians and verdicts are recomputed."""
+"""A record that contradicts itself is not evidence: totals, medians, intervals and verdicts are recomputed."""
 
-from statistics import median
+from collections.abc import Callable, Iterable
+from typing import Any
 
-from edgeacts.records import LatencyRecord, LatencySeries, Record, TrainingRecord, Verdict
+from edgeacts.records import (
+    ColdRecord,
+    ConformanceRecord,
+    DivergenceRecord,
+    LatencyRecord,
+    MemoryRecord,
+    PacedRecord,
+    ProfileRecord,
+    Record,
+    SustainedRecord,
+    ThroughputRecord,
+    TrainingRecord,
+    Verdict,
+    to_builtins,
+)
+from edgeacts.report import consistency_errors, consistency_modes, consistency_times
 
-MAX_NS = 10**15
-"""Eleven days: no single inference takes longer, and every such integer is exact in a float."""
+MAX_TEXT = 20_000
+MAX_INTEGER = 2**63
 ACCURACY_SLACK = 1e-3
-MEDIAN_SLACK = 1e-2
 """Room for rounded values in records."""
 
 
 def contradiction(record: Record) -> str:
-    """Why `record` cannot be true; an empty string when nothing speaks against it."""
-    match record:
-        case TrainingRecord():
-            return _training(record)
-        case Verdict():
-            return _verdict(record)
-        case LatencyRecord():
-            return next((reason for series in record.series if (reason := _series(series))), "")
+    """Why `record` cannot be true, or cannot be shown; an empty string when nothing speaks against it."""
+    if reason := _unwieldy(record):
+        return reason
+    check = _CHECKS.get(type(record))
+    return check(record) if check else ""
+
+
+def _unwieldy(record: Record) -> str:
+    """Texts and integers that no measurement writes, and that no page could show."""
+    waiting: list[Any] = [to_builtins(record)]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, str) and len(value) > MAX_TEXT:
+            return f"it holds a text of {len(value):,} characters; at most {MAX_TEXT:,} are shown"
+        if isinstance(value, int) and not -MAX_INTEGER < value < MAX_INTEGER:
+            return f"it holds an integer of {value.bit_length()} bits"
+        if isinstance(value, dict):
+            waiting += [*value, *value.values()]
+        elif isinstance(value, Iterable) and not isinstance(value, str):
+            waiting += value
     return ""
 
 
@@ -38,24 +65,16 @@ def _training(record: TrainingRecord) -> str:
     return ""
 
 
-def _verdict(record: Verdict) -> str:
-    if record.passed and not record.rows:
-        return "it says passed, but nothing was compared"
-    failed = sum(not row.passed for row in record.rows)
-    if record.passed and failed:
-        return f"it says passed, but {failed} of {len(record.rows)} comparisons failed"
-    return ""
-
-
-def _series(series: LatencySeries) -> str:
-    what = f"{series.label} on {series.runtime}"
-    if not series.samples_ns:
-        return f"{what} has no samples"
-    if not all(0 < sample < MAX_NS for sample in series.samples_ns):
-        return f"{what} has a sample that is no time of an inference"
-    middle = median(series.samples_ns)
-    if abs(middle - series.median_ns) > MEDIAN_SLACK * middle:
-        return f"{what}: the samples' median is {middle:g} ns, not {series.median_ns:g}"
-    if not 0 < series.ratio < MAX_NS or not 0 < series.p95_ns < MAX_NS:
-        return f"{what}: ratio {series.ratio:g} and p95 {series.p95_ns:g} ns must be positive"
-    return ""
+_CHECKS: dict[type[Record], Callable[[Any], str]] = {
+    TrainingRecord: _training,
+    Verdict: consistency_errors.verdict,
+    DivergenceRecord: consistency_errors.divergence,
+    ConformanceRecord: consistency_errors.conformance,
+    LatencyRecord: consistency_times.latency,
+    ColdRecord: consistency_modes.cold,
+    PacedRecord: consistency_modes.paced,
+    SustainedRecord: consistency_modes.sustained,
+    ThroughputRecord: consistency_modes.throughput,
+    MemoryRecord: consistency_modes.memory,
+    ProfileRecord: consistency_modes.profile,
+}

@@ -1,17 +1,27 @@
 """What every plot shares: axes, sizes, hover, and text that a browser cannot mistake for markup."""
 
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
+from itertools import pairwise
 from math import floor, log10
 from typing import Any
 
 import plotly.graph_objects as go
 
 from edgeacts.report.cells import Table
-from edgeacts.report.palette import LIGHT_BACKGROUND, Look
+from edgeacts.report.palette import LIGHT_BACKGROUND, PARTS, Look, looks
 
 LONG_NAME = 14
+MAX_LINE = 20
+"""Characters of a row's name in a line; longer ones are clipped in plots, whole in tables."""
+MAX_PART = 30
+MAX_PLOTS = 6
+"""Plots of one sort, one a setting or file; further ones have their tables only."""
+MAX_ROWS = 30
+"""Rows of one plot; further ones are in its table only."""
 INK = "#1c2430"
+SOFT = "#55606e"
 GRID = "#dde2e9"
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', 'DejaVu Sans', sans-serif"
 
@@ -30,6 +40,16 @@ class Plot:
     table: Table
     note: str = ""
     wide: bool = False
+    filters: tuple["Filter", ...] = ()
+
+
+@dataclass(frozen=True)
+class Filter:
+    """Buttons that hide and show what has one of `values` in the field `key` of a trace's meta."""
+
+    key: str
+    title: str
+    values: tuple[str, ...]
 
 
 def safe(text: str) -> str:
@@ -37,10 +57,40 @@ def safe(text: str) -> str:
     return escape(text, quote=False)
 
 
-def row_name(text: str) -> str:
-    """Text for a row of a plot; a long one is broken at its last hyphen, to leave room for the plot."""
-    head, hyphen, tail = text.rpartition("-")
-    return f"{safe(head)}-<br>{safe(tail)}" if hyphen and len(text) > LONG_NAME else safe(text)
+def row_name(text: str, told: str = "") -> str:
+    """Text for a row of a plot, with a second line `told`; a long one is broken at its last hyphen or space."""
+    lines = [text]
+    if len(text) > LONG_NAME:
+        cut = max(text.rfind("-", 0, -1), text.rfind(" ", 0, -1))
+        lines = [text[: cut + 1], text[cut + 1 :]] if cut > 0 else [text]
+    lines += [told] if told else []
+    return "<br>".join(safe(line if len(line) <= MAX_LINE else f"{line[: MAX_LINE - 1]}…") for line in lines)
+
+
+def row_axis(names: Sequence[str]) -> dict[str, Any]:
+    """An axis with one row a name, the first at the bottom, whatever the names are."""
+    ticks = list(range(len(names)))
+    return {"tickvals": ticks, "ticktext": list(names), "range": [-0.6, len(names) - 0.4], "showgrid": False}
+
+
+def part_colours(names: Iterable[str]) -> dict[str, str]:
+    """A colour a part of stacked bars; the page swaps it in the dark theme like those of activations."""
+    listed = list(dict.fromkeys(names))
+    if len(listed) <= len(PARTS):
+        return {name: light for name, (light, _) in zip(listed, PARTS, strict=False)}
+    return {name: look.light for name, look in looks(listed).items()}
+
+
+def with_legend(plot: Any) -> Any:
+    """The same figure with its own legend, for parts that are not activations."""
+    plot.update_layout(
+        showlegend=True,
+        legend={
+            "orientation": "h", "x": 0, "y": 1.02, "yanchor": "bottom", "itemclick": False, "itemdoubleclick": False,
+            "traceorder": "normal", "bgcolor": "rgba(0,0,0,0)",
+        },
+    )  # fmt: skip
+    return plot
 
 
 def blank(height: int, x_title: str, y_title: str = "", **axes: Any) -> Any:
@@ -53,6 +103,7 @@ def blank(height: int, x_title: str, y_title: str = "", **axes: Any) -> Any:
         "ticks": "outside",
         "tickcolor": GRID,
         "automargin": True,
+        "tickangle": 0,
     }
     figure.update_layout(
         template="none",
@@ -92,3 +143,37 @@ def log_ticks(low: float, high: float) -> dict[str, Any]:
         "tickvals": inside,
         "ticktext": [f"{t:g}" for t in inside],
     }
+
+
+def stacked(
+    rows: Sequence[str], parts: Mapping[str, Sequence[float]], title: str, hover: str, **axis: Any
+) -> Any:
+    """A bar of `parts` per row, the first row at the bottom; `hover` is the d3 format of a part's value."""
+    plot = blank(130 + 46 * len(rows), title, xaxis={"nticks": 6, **axis}, yaxis=row_axis(rows))
+    for (part, values), colour in zip(parts.items(), part_colours(parts).values(), strict=True):
+        plot.add_bar(
+            x=list(values),
+            y=list(range(len(rows))),
+            orientation="h",
+            name=safe(part[:MAX_PART]),
+            marker={"color": colour, "line": {"color": SOFT, "width": 1}},
+            width=0.55,
+            hovertemplate=f"{safe(part)}: %{{x:{hover}}}<extra></extra>",
+        )
+    plot.update_layout(barmode="stack")
+    return with_legend(plot)
+
+
+def thinned(values: Sequence[float], most: int) -> list[int]:
+    """At most `most` indices of `values`, in order: lowest and highest of equal stretches, so that no outlier is lost."""
+    if len(values) <= most:
+        return list(range(len(values)))
+    stretches = most // 2
+    edges = [round(i * len(values) / stretches) for i in range(stretches + 1)]
+    found: set[int] = set()
+    for start, end in pairwise(edges):
+        found |= {
+            min(range(start, end), key=values.__getitem__),
+            max(range(start, end), key=values.__getitem__),
+        }
+    return sorted(found)

@@ -11,7 +11,21 @@ import msgspec
 
 from edgeacts.errors import DamagedFile, EdgeactsError, UsageError
 from edgeacts.files import read_bytes
-from edgeacts.records import ExportRecord, LatencyRecord, Record, TrainingRecord, Verdict
+from edgeacts.records import (
+    ColdRecord,
+    ConformanceRecord,
+    DivergenceRecord,
+    ExportRecord,
+    LatencyRecord,
+    MemoryRecord,
+    PacedRecord,
+    ProfileRecord,
+    Record,
+    SustainedRecord,
+    ThroughputRecord,
+    TrainingRecord,
+    Verdict,
+)
 from edgeacts.report.consistency import contradiction
 
 KINDS: dict[str, type[Record]] = {
@@ -19,7 +33,23 @@ KINDS: dict[str, type[Record]] = {
     "export": ExportRecord,
     "verdict": Verdict,
     "latency": LatencyRecord,
+    "divergence": DivergenceRecord,
+    "conformance": ConformanceRecord,
+    "cold": ColdRecord,
+    "paced": PacedRecord,
+    "sustained": SustainedRecord,
+    "throughput": ThroughputRecord,
+    "memory": MemoryRecord,
+    "profile": ProfileRecord,
 }
+WRITTEN_BY = {
+    "training": "train",
+    "export": "export",
+    "verdict": "verify",
+    "divergence": "verify --locate",
+    "conformance": "conformance",
+}
+"""The verb that writes a kind of record; all others are `bench`'s."""
 MAX_ENTRIES = 50_000
 MAX_FILES = 5_000
 MAX_FILE_BYTES = 64 * 2**20
@@ -65,16 +95,22 @@ class Problem:
 class Evidence:
     """All records that were found, in the order of their paths."""
 
-    training: list[Sourced[TrainingRecord]] = field(default_factory=list)
-    exports: list[Sourced[ExportRecord]] = field(default_factory=list)
-    verdicts: list[Sourced[Verdict]] = field(default_factory=list)
-    latencies: list[Sourced[LatencyRecord]] = field(default_factory=list)
+    records: list[Sourced[Record]] = field(default_factory=list)
     sources: list[Source] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
 
+    def of(self, kind: type[R]) -> list[Sourced[R]]:
+        """The records of one kind."""
+        return [
+            Sourced(item.record, item.source, item.folder)
+            for item in self.records
+            if isinstance(item.record, kind)
+        ]
 
-class _Kind(msgspec.Struct):
+
+class _Head(msgspec.Struct):
     kind: str = ""
+    version: int | None = None
 
 
 def collect(paths: Sequence[Path]) -> Evidence:
@@ -102,7 +138,7 @@ def collect(paths: Sequence[Path]) -> Evidence:
         where = ", ".join(str(path) for path in paths) or "no path"
         raise UsageError(
             f'nothing to report in {where}: looked for *.json files with a "kind" of {", ".join(KINDS)}; '
-            "they are written by edgeacts run, train, export, verify and bench"
+            "they are written by edgeacts run, train, export, verify, bench and conformance"
         )
     return evidence
 
@@ -111,11 +147,12 @@ def _add(evidence: Evidence, path: Path, name: str, hashes: dict[str, str]) -> i
     """Read one file into `evidence`; gives the bytes read. JSON of another kind is passed over."""
     data = read_bytes(path, "record", MAX_FILE_BYTES)
     try:
-        kind = msgspec.json.decode(data, type=_Kind).kind
+        head = msgspec.json.decode(data, type=_Head)
     except msgspec.ValidationError:
         return len(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise DamagedFile(f"{name} is not valid JSON: {error}") from None
+    kind = head.kind
     if kind not in KINDS:
         return len(data)
     sha256 = hashlib.sha256(data).hexdigest()
@@ -123,26 +160,29 @@ def _add(evidence: Evidence, path: Path, name: str, hashes: dict[str, str]) -> i
         evidence.problems.append(Problem(name, f"is a copy of {hashes[sha256]}; used once"))
         return len(data)
     hashes[sha256] = name
+    _check_version(KINDS[kind], head, name)
     record = KINDS[kind].from_json(data, name)
     if reason := contradiction(record):
         raise DamagedFile(f"{name} contradicts itself and is not used: {reason}")
     source = Source(len(evidence.sources) + 1, name, kind, sha256, len(data))
     evidence.sources.append(source)
     folder = name.split("/")[0] if "/" in name else ""
-    _place(evidence, record, source, folder)
+    evidence.records.append(Sourced(record, source, folder))
     return len(data)
 
 
-def _place(evidence: Evidence, record: Record, source: Source, folder: str) -> None:
-    match record:
-        case TrainingRecord():
-            evidence.training.append(Sourced(record, source, folder))
-        case ExportRecord():
-            evidence.exports.append(Sourced(record, source, folder))
-        case Verdict():
-            evidence.verdicts.append(Sourced(record, source, folder))
-        case LatencyRecord():
-            evidence.latencies.append(Sourced(record, source, folder))
+def _check_version(kind: type[Record], head: _Head, name: str) -> None:
+    """Raises DamagedFile with the cure: an older record is written again, a newer one needs a newer edgeacts."""
+    wanted = kind.__struct_defaults__[-1]
+    if head.version is None:
+        raise DamagedFile(f"{name} is not a valid {kind.__name__}: it has no version")
+    if head.version == wanted:
+        return
+    verb = WRITTEN_BY.get(head.kind, "bench")
+    cure = f"run edgeacts {verb} again" if head.version < wanted else "update edgeacts"
+    raise DamagedFile(
+        f"{name} is a {kind.__name__} of version {head.version}; this edgeacts reads {wanted}: {cure}"
+    )
 
 
 def _json_files(paths: Sequence[Path], evidence: Evidence) -> Iterator[tuple[Path, Path]]:

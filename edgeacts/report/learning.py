@@ -1,10 +1,21 @@
 """What was learnt: plots and tables of training, and of test accuracy with its interval."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from edgeacts.records import TrainingRecord
-from edgeacts.report.cells import Table, figure, interval, number, percent, source_cell, words
-from edgeacts.report.drawing import Plot, blank, line, marker, row_name, safe
+from edgeacts.report.cells import (
+    Table,
+    count_cell,
+    figure,
+    number,
+    percent,
+    share_cell,
+    share_span,
+    source_cell,
+    words,
+)
+from edgeacts.report.drawing import MAX_ROWS, Plot, blank, line, marker, row_axis, row_name, safe
 from edgeacts.report.evidence import Sourced
 from edgeacts.report.palette import Look
 from edgeacts.report.variants import Variant, short_names
@@ -32,7 +43,7 @@ def training_plots(variants: Sequence[Variant], looks: Mapping[str, Look]) -> li
 def _by_epoch(items: Trained, looks: Mapping[str, Look], field: str, title: str, tick: str) -> Plot:
     unit, ends = field.split("_")[1], []
     plot = blank(340, "epoch", unit, yaxis={"tickformat": tick}, xaxis={"tickformat": "d"})
-    for variant, item in items:
+    for variant, item in items[:MAX_ROWS]:
         epochs = item.record.epochs
         y = [getattr(epoch, field) for epoch in epochs]
         plot.add_scatter(
@@ -53,8 +64,8 @@ def _epoch_table(items: Trained, field: str, title: str) -> Table:
     rows = [
         (
             words(variant.label),
-            figure(str(epoch.epoch)),
-            figure(number(getattr(epoch, field))),
+            count_cell(epoch.epoch, "epoch"),
+            replace(figure(number(value := getattr(epoch, field))), value=value),
             source_cell(item.source),
         )
         for variant, item in items
@@ -72,8 +83,10 @@ def accuracy_plots(variants: Sequence[Variant], looks: Mapping[str, Look]) -> li
         return []
     names = short_names([variant for variant, _ in items])
     axis = {"tickformat": ".1~%", "nticks": 6}
-    plot = blank(96 + 40 * len(items), "test accuracy", xaxis=axis, yaxis={"showgrid": False})
-    for variant, item in items:
+    drawn = items[-MAX_ROWS:]
+    rows = row_axis([row_name(names[variant.label]) for variant, _ in drawn])
+    plot = blank(96 + 40 * len(drawn), "test accuracy", xaxis=axis, yaxis=rows)
+    for row, (variant, item) in enumerate(drawn):
         look, accuracy, (low, high) = (
             looks[variant.look],
             item.record.test_accuracy,
@@ -82,7 +95,7 @@ def accuracy_plots(variants: Sequence[Variant], looks: Mapping[str, Look]) -> li
         above, below = max(0.0, high - accuracy), max(0.0, accuracy - low)
         plot.add_scatter(
             x=[accuracy],
-            y=[row_name(names[variant.label])],
+            y=[row],
             error_x={
                 "array": [above],
                 "arrayminus": [below],
@@ -110,8 +123,8 @@ def _accuracy_table(items: Trained) -> Table:
     for variant, item in items:
         record = item.record
         correct = f"{record.test_correct} of {record.test_total}"
-        cells = (percent(record.test_accuracy), interval(*record.test_interval), correct)
-        rows.append((words(variant.label), *map(figure, cells), source_cell(item.source)))
+        cells = (share_cell(record.test_accuracy), share_span(*record.test_interval), figure(correct))
+        rows.append((words(variant.label), *cells, source_cell(item.source)))
     columns = ("variant", "test accuracy", "95 % interval", "correct", "source")
     return Table("table-accuracy", "Test accuracy", columns, tuple(rows))
 

@@ -1,11 +1,15 @@
 """What really ran: machines and versions, what each series executed, what was skipped, and every file."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from edgeacts.circumstances import Circumstances
-from edgeacts.report.cells import MISSING, Cell, Table, figure, megabytes, source_cell, words
-from edgeacts.report.evidence import Evidence, Source
+from edgeacts.report.cells import MISSING, Cell, Table, bytes_cell, figure, source_cell, words
+from edgeacts.report.evidence import Evidence, Source, Sourced
 from edgeacts.report.variants import RUNTIME_NAMES, Setting, Variant
+
+MAX_KEYS = 24
+"""Columns of what was executed; a record with more is no record of ours."""
 
 
 def machine_table(evidence: Evidence) -> Table:
@@ -44,11 +48,8 @@ def machine_table(evidence: Evidence) -> Table:
 
 
 def _circumstances(evidence: Evidence) -> list[tuple[Circumstances, Source]]:
-    trained = [(item.record.circumstances, item.source) for item in evidence.training]
-    exported = [(item.record.circumstances, item.source) for item in evidence.exports]
-    verified = [(item.record.circumstances, item.source) for item in evidence.verdicts]
-    timed = [(item.record.circumstances, item.source) for item in evidence.latencies]
-    return [*trained, *exported, *verified, *timed]
+    items: list[Sourced[Any]] = list(evidence.records)
+    return [(item.record.circumstances, item.source) for item in items]
 
 
 def _many(sources: tuple[Source, ...]) -> Cell:
@@ -58,48 +59,35 @@ def _many(sources: tuple[Source, ...]) -> Cell:
 
 def executed_table(variants: Sequence[Variant], settings: Sequence[Setting]) -> Table | None:
     """What each timed series executed, as the runtime told it: provider, precision, threads, shape."""
-    timings = [(v, t) for setting in settings for v in variants for t in v.timings if t.setting == setting]
-    keys = list(dict.fromkeys(key for _, timing in timings for key in timing.series.executed))
+    found = [
+        *(
+            (v, t.setting.name, t.series, t.source)
+            for setting in settings
+            for v in variants
+            for t in v.timings
+            if t.setting == setting
+        ),
+        *((v, f"{m.runtime_name}, {m.source.kind}", m.series, m.source) for v in variants for m in v.modes),
+    ]
+    keys = list(dict.fromkeys(key for _, _, series, _ in found for key in series.executed))[:MAX_KEYS]
     rows = []
-    for variant, timing in timings:
-        series = timing.series
+    for variant, where, series, source in found:
         told = (MISSING if (value := series.executed.get(key)) is None else str(value) for key in keys)
-        model = f"{series.model} {series.model_sha256[:8]}"
         cells = (
-            words(timing.setting.name),
+            words(where),
             *map(words, told),
-            figure(megabytes(series.size_bytes)),
-            words(model),
+            bytes_cell(getattr(series, "size_bytes", None)),
+            words(f"{series.model} {series.model_sha256[:8]}"),
         )
-        rows.append((words(variant.label), *cells, source_cell(timing.source)))
+        rows.append((words(variant.label), *cells, source_cell(source)))
     columns = ("variant", "setting", *keys, "file size", "model file", "source")
     return Table("executed", "What each series executed", columns, tuple(rows)) if rows else None
 
 
-def benchmark_table(evidence: Evidence) -> Table | None:
-    """How each benchmark was taken: rounds, warm-up, threads, batch, seed."""
-    rows = []
-    for item in evidence.latencies:
-        record = item.record
-        values = (
-            record.rounds,
-            record.warmup_rounds,
-            record.threads,
-            record.batch,
-            record.seed,
-            f"{record.seconds:.0f} s",
-        )
-        rows.append(
-            (words(item.source.path), *(figure(str(value)) for value in values), source_cell(item.source))
-        )
-    columns = ("benchmark", "rounds", "warm-up rounds", "threads", "batch", "seed", "time", "source")
-    return Table("benchmarks", "How it was timed", columns, tuple(rows)) if rows else None
-
-
 def skipped_table(evidence: Evidence) -> Table | None:
     """What verify and bench did not do, with the reason."""
-    items = [(item.record.skipped, item.source) for item in evidence.verdicts]
-    items += [(item.record.skipped, item.source) for item in evidence.latencies]
+    records: list[Sourced[Any]] = list(evidence.records)
+    items = [(getattr(item.record, "skipped", {}), item.source) for item in records]
     reasons: dict[tuple[str, str], list[Source]] = {}
     for skipped, source in items:
         for name, reason in skipped.items():

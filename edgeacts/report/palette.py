@@ -21,6 +21,8 @@ COLOURS = (
     ("#9e00ff", "#4fa76a"),
     ("#720900", "#ffca00"),
 )
+PARTS = (("#274060", "#dbe7f3"), ("#5f86b3", "#8fb0d4"), ("#b4c8de", "#45648a"))
+"""Parts of one bar: steps of lightness of one hue, so that they are not taken for activations."""
 SYMBOLS = {
     "circle": "M12 12m-5 0a5 5 0 1 0 10 0a5 5 0 1 0 -10 0Z",
     "square": "M7 7H17V17H7Z",

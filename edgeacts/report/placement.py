@@ -20,18 +20,21 @@ SIDES = {
 """Plotly's textposition -> the direction from the point, y downwards; the best to read first."""
 
 
-def place_labels(points: Sequence[tuple[float, float]], labels: Sequence[str]) -> list[str]:
+def place_labels(
+    points: Sequence[tuple[float, float]], labels: Sequence[str], first: str = "middle right"
+) -> list[str]:
     """Plotly's `textposition` per point, or "" where a label would cover something and is left out.
 
-    `points` are (x, y) from 0 to 1 within the plot area, y upwards.
+    `points` are (x, y) from 0 to 1 within the plot area, y upwards; `first` is the side to try first.
     """
+    sides = [first, *(side for side in SIDES if side != first)]
     pixels = [(x * NARROW_WIDTH, (1 - y) * NARROW_HEIGHT) for x, y in points]
     taken: list[Box] = [(x - 6, y - 6, x + 6, y + 6) for x, y in pixels]
     chosen = []
     for index, ((x, y), label) in enumerate(zip(pixels, labels, strict=True)):
         others = taken[:index] + taken[index + 1 :]
-        costs = {side: _cost(_box(x, y, label, SIDES[side]), others) for side in SIDES}
-        side = min(SIDES, key=costs.__getitem__)
+        costs = {side: _cost(_box(x, y, label, SIDES[side]), others) for side in sides}
+        side = min(sides, key=costs.__getitem__)
         if costs[side] > 0:
             chosen.append("")
             continue

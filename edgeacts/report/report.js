@@ -1,5 +1,5 @@
 "use strict";
-// Draws the embedded figures in the reader's theme, redraws them when it changes, and lets the key hide an activation everywhere.
+// Draws the embedded figures in the reader's theme, redraws them when it changes, and lets key and filters hide what a reader does not want to see.
 (function () {
   const root = document.documentElement;
   const read = (id) => JSON.parse(document.getElementById(id).textContent);
@@ -28,13 +28,29 @@
     return Object.fromEntries(Object.entries(value).map(([key, item]) => [key, recoloured(item, dark)]));
   }
 
+  const name = (key, value) => JSON.stringify([key, value]);
+
+  function isHidden(trace) {
+    return Boolean(trace.meta) && Object.entries(trace.meta).some(([key, value]) => hidden.has(name(key, value)));
+  }
+
+  // Of the points that are shown: those that no other beats in both latency (x) and accuracy (y).
+  function front(traces) {
+    const points = traces.filter((trace) => trace.meta && "failed" in trace.meta && !trace.meta.failed && !isHidden(trace));
+    const pairs = points.map((trace) => [trace.x[0], trace.y[0]]).sort((a, b) => a[0] - b[0] || b[1] - a[1]);
+    const best = [];
+    for (const pair of pairs) if (!best.length || pair[1] > best[best.length - 1][1]) best.push(pair);
+    return { x: best.map((pair) => pair[0]), y: best.map((pair) => pair[1]) };
+  }
+
   function draw(plot, dark) {
     const figure = figures.get(plot);
     const traces = figure.data.map((trace) => {
       const drawn = recoloured(trace, dark);
-      if (trace.meta && hidden.has(trace.meta.activation)) drawn.visible = false;
+      if (isHidden(trace)) drawn.visible = false;
       return drawn;
     });
+    for (const trace of traces) if (trace.meta && trace.meta.front) Object.assign(trace, front(figure.data));
     const layout = structuredClone(figure.layout);
     layout.paper_bgcolor = layout.plot_bgcolor = css("--paper");
     layout.font.color = css("--ink");
@@ -70,11 +86,11 @@
     show();
   });
   system.addEventListener("change", choose);
-  for (const button of document.querySelectorAll(".key button")) {
+  for (const button of document.querySelectorAll(".key button, .filter button")) {
     button.addEventListener("click", () => {
-      const name = button.dataset.activation;
-      if (!hidden.delete(name)) hidden.add(name);
-      button.setAttribute("aria-pressed", String(!hidden.has(name)));
+      const chosen = name(button.dataset.key, button.dataset.value);
+      if (!hidden.delete(chosen)) hidden.add(chosen);
+      button.setAttribute("aria-pressed", String(!hidden.has(chosen)));
       show();
     });
   }

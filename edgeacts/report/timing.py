@@ -1,166 +1,116 @@
-"""What it costs: accuracy against latency, and distributions of latency, one plot per setting."""
+"""Distributions of latency: every time that was taken, one plot per setting."""
 
 from collections.abc import Mapping, Sequence
-from math import log10
+from typing import Any
 
 from edgeacts.report.cells import (
+    Cell,
     Table,
-    figure,
-    median_interval,
+    count_cell,
+    latency_interval,
     milliseconds,
-    percent,
+    outcome_cell,
+    ratio_cell,
+    ratio_span,
     source_cell,
-    times,
+    time_cell,
+    time_span,
     words,
 )
-from edgeacts.report.drawing import Plot, blank, log_ticks, marker, row_name, safe
-from edgeacts.report.learning import trained
+from edgeacts.report.cost import LOG_FROM, Timed, timed_in
+from edgeacts.report.drawing import (
+    MAX_PLOTS,
+    MAX_ROWS,
+    Plot,
+    blank,
+    log_ticks,
+    row_axis,
+    row_name,
+    thinned,
+)
 from edgeacts.report.palette import Look
-from edgeacts.report.placement import place_labels
-from edgeacts.report.variants import Setting, Timing, Variant, short_names
+from edgeacts.report.variants import Setting, Variant, timing_names
 
-MAX_POINTS = 1000
-"""Raw times drawn per series; from a longer one, evenly spaced order statistics (tables use all)."""
-LOG_FROM = 3.0
-"""Times whose largest is this many times the smallest are drawn on a logarithmic axis."""
-Timed = Sequence[tuple[Variant, Timing]]
-Tested = Sequence[tuple[Variant, Timing, float]]
-
-
-def tradeoff_plots(
-    variants: Sequence[Variant], looks: Mapping[str, Look], settings: Sequence[Setting]
-) -> list[Plot]:
-    """Accuracy against median latency."""
-    plots = []
-    for index, setting in enumerate(settings):
-        found = [(v, v.timing(setting), item.record.test_accuracy) for v, item in trained(variants)]
-        points = [(v, timing, accuracy) for v, timing, accuracy in found if timing]
-        if points:
-            plots.append(_tradeoff(points, looks, setting, index))
-    return plots
-
-
-def _tradeoff(points: Tested, looks: Mapping[str, Look], setting: Setting, index: int) -> Plot:
-    ms = [timing.series.median_ns / 1e6 for _, timing, _ in points]
-    y = [accuracy for _, _, accuracy in points]
-    x_axis, room = log_ticks(min(ms), max(ms)), 0.18 * max(max(y) - min(y), 0.005)
-    y_axis = {"tickformat": ".1~%", "range": [min(y) - room, max(y) + room], "nticks": 6}
-    names = short_names([variant for variant, _, _ in points])
-    (x_low, x_high), (y_low, y_high) = x_axis["range"], (min(y) - room, max(y) + room)
-    places = [
-        ((log10(a) - x_low) / (x_high - x_low), (b - y_low) / (y_high - y_low))
-        for a, b in zip(ms, y, strict=True)
-    ]
-    sides = place_labels(places, [names[variant.label] for variant, _, _ in points])
-    plot = blank(390, "median latency in ms, log scale", "test accuracy", xaxis=x_axis, yaxis=y_axis)
-    models = list(dict.fromkeys(variant.model for variant, _, _ in points))
-    for (variant, _, accuracy), x, side in zip(points, ms, sides, strict=True):
-        plot.add_scatter(
-            x=[x],
-            y=[accuracy],
-            text=[safe(names[variant.label])],
-            textposition=side or "middle right",
-            mode="markers+text" if side else "markers",
-            cliponaxis=False,
-            marker=marker(looks[variant.look], 12, hollow=variant.model != models[0]),
-            meta={"activation": variant.look},
-            hovertemplate=f"{safe(variant.label)}<br>{x:.3g} ms<br>{accuracy:.2%}<extra></extra>",
-        )
-    note = "Upper left is better."
-    if len(models) > 1:
-        note += f" Filled: {models[0]}; hollow: {', '.join(models[1:])}."
-    if "" in sides:
-        note += " Points without room for a name are named in the key and in the table."
-    told = ", ".join(f"{v.label} {milliseconds(t.series.median_ns)} {percent(a)}" for v, t, a in points)
-    alt = f"Test accuracy against median latency on {setting.name}: {told}."
-    table = _tradeoff_table(points, setting, index)
-    return Plot(f"tradeoff-{index}", setting.name, alt, plot, table, note)
-
-
-def _tradeoff_table(points: Tested, setting: Setting, index: int) -> Table:
-    rows = []
-    for variant, timing, accuracy in points:
-        cells = (percent(accuracy), milliseconds(timing.series.median_ns), times(timing.series.ratio))
-        sources = (variant.training.source, timing.source) if variant.training else (timing.source,)
-        rows.append((words(variant.label), *map(figure, cells), source_cell(*sources)))
-    columns = ("variant", "test accuracy", "median latency", "ratio", "source")
-    return Table(f"table-tradeoff-{index}", f"Accuracy and latency on {setting.name}", columns, tuple(rows))
+MAX_POINTS = 6000
+"""Raw times drawn per plot; from more, lowest and highest of each stretch of time (tables use all)."""
+QUANTILES = ("p50", "p90", "p99")
 
 
 def latency_plots(
     variants: Sequence[Variant], looks: Mapping[str, Look], settings: Sequence[Setting]
 ) -> list[Plot]:
     """A box with the raw times per variant, the fastest on top."""
-    plots = []
-    for index, setting in enumerate(settings):
-        timed = [(v, timing) for v in variants if (timing := v.timing(setting))]
-        timed.sort(key=lambda pair: -pair[1].series.median_ns)
-        plots.append(_distribution(timed, looks, setting, index))
-    return plots
+    timed = [(setting, timed_in(variants, setting)) for setting in settings]
+    return [
+        _distribution(found, looks, setting, index)
+        for index, (setting, found) in enumerate(timed[:MAX_PLOTS])
+    ]
 
 
-def _distribution(timed: Timed, looks: Mapping[str, Look], setting: Setting, index: int) -> Plot:
-    low = min(min(timing.series.samples_ns) for _, timing in timed) / 1e6
-    high = max(max(timing.series.samples_ns) for _, timing in timed) / 1e6
+def _distribution(found: Timed, looks: Mapping[str, Look], setting: Setting, index: int) -> Plot:
+    drawn = list(zip(found, timing_names(found), strict=True))[:MAX_ROWS][::-1]
+    series = [timing.series.samples_ns for (_, timing), _ in drawn]
+    boxes = [(row_name(name), looks[variant.look]) for (variant, _), name in drawn]
+    plot = box_figure(boxes, series, "latency in ms")
+    for trace, ((variant, timing), _) in zip(plot.data, drawn, strict=True):
+        trace.meta = {"activation": variant.look, "precision": timing.precision, "model": variant.model}
+    told = ", ".join(f"{v.label} {milliseconds(timing.series.median_ns)}" for v, timing in found[:MAX_ROWS])
+    alt = f"Distributions of latency on {setting.name}; medians: {told}."
+    note = "Box: quartiles and median; dots: single inferences, taken with the variants in turn; none is left out."
+    return Plot(f"latency-{index}", setting.name, alt, plot, _latency_table(found, setting, index), note)
+
+
+def box_figure(boxes: Sequence[tuple[str, Look]], series: Sequence[Sequence[int]], title: str) -> Any:
+    """A row with a box and its raw times per (name, look), the first at the bottom; times in ns, drawn in ms."""
+    low, high = min(map(min, series)) / 1e6, max(map(max, series)) / 1e6
     wide = high / low > LOG_FROM
-    names = short_names([variant for variant, _ in timed])
-    title = f"latency in ms{', log scale' if wide else ''}"
     axis = log_ticks(low, high) if wide else {"nticks": 6}
-    plot = blank(100 + 50 * len(timed), title, xaxis=axis, yaxis={"showgrid": False})
-    for variant, timing in timed:
-        colour = looks[variant.look].light
+    plot = blank(
+        100 + 50 * len(boxes), f"{title}{', log scale' if wide else ''}", xaxis=axis,
+        yaxis=row_axis([name for name, _ in boxes]),
+    )  # fmt: skip
+    most = max(100, MAX_POINTS // len(boxes))
+    for row, ((name, look), times_ns) in enumerate(zip(boxes, series, strict=True)):
         plot.add_box(
-            x=[round(ns / 1e6, 6) for ns in _thinned(timing.series.samples_ns)],
-            name=row_name(names[variant.label]),
+            x=[round(times_ns[i] / 1e6, 6) for i in thinned(times_ns, most)],
+            y0=row,
+            name=name,
             orientation="h",
             boxpoints="all",
             jitter=0.5,
             pointpos=-1.9,
-            marker={"color": colour, "size": 4, "opacity": 0.4},
-            line={"color": colour, "width": 1.8},
+            marker={"color": look.light, "size": 4, "opacity": 0.4},
+            line={"color": look.light, "width": 1.8},
             fillcolor="rgba(0,0,0,0)",
             width=0.34,
-            meta={"activation": variant.look},
             hoveron="boxes",
         )
-    told = ", ".join(f"{v.label} {milliseconds(timing.series.median_ns)}" for v, timing in reversed(timed))
-    alt = f"Distributions of latency on {setting.name}; medians: {told}."
-    note = "Box: quartiles and median; dots: single inferences, taken with the variants in turn."
-    return Plot(
-        f"latency-{index}", setting.name, alt, plot, _latency_table(timed[::-1], setting, index), note
-    )
+    return plot
 
 
-def _thinned(samples: tuple[int, ...]) -> Sequence[int]:
-    if len(samples) <= MAX_POINTS:
-        return samples
-    ordered, last = sorted(samples), len(samples) - 1
-    return [ordered[round(i * last / (MAX_POINTS - 1))] for i in range(MAX_POINTS)]
-
-
-def _latency_table(timed: Timed, setting: Setting, index: int) -> Table:
+def _latency_table(found: Timed, setting: Setting, index: int) -> Table:
     rows = []
-    for variant, timing in timed:
+    for (variant, timing), name in zip(found, timing_names(found), strict=True):
         series = timing.series
-        low, high = (milliseconds(ns) for ns in median_interval(series.samples_ns))
-        span = f"{milliseconds(min(series.samples_ns))} to {milliseconds(max(series.samples_ns))}"
-        cells = (
-            milliseconds(series.median_ns),
-            f"{low} to {high}",
-            milliseconds(series.p95_ns),
-            times(series.ratio),
+        rows.append(
+            (
+                Cell(name, variant.label if variant.label != name else ""),
+                time_cell(series.median_ns),
+                time_span(*latency_interval(series)),
+                *(time_cell(series.quantiles_ns.get(quantile)) for quantile in QUANTILES[1:]),
+                ratio_cell(series.ratio),
+                ratio_span(series.ratio_low, series.ratio_high),
+                outcome_cell(series.comparison),
+                words(timing.reference),
+                time_span(min(series.samples_ns), max(series.samples_ns)),
+                count_cell(len(series.samples_ns)),
+                count_cell(len(set(series.block_of))),
+                source_cell(timing.source),
+            )
         )
-        rest = (figure(span), figure(str(len(series.samples_ns))), source_cell(timing.source))
-        rows.append((words(variant.label), *map(figure, cells), words(timing.reference), *rest))
     columns = (
-        "variant",
-        "median",
-        "95 % interval of it",
-        "p95",
-        "ratio",
-        "ratio to",
-        "range",
-        "samples",
-        "source",
+        *("variant", "median", "95 % interval of it", "p90", "p99", "ratio", "interval of it", "verdict"),
+        *("ratio to", "range", "samples", "blocks", "source"),
     )
-    return Table(f"table-latency-{index}", f"Latency on {setting.name}", columns, tuple(rows))
+    note = "The interval of the median is over the medians of the blocks. A quantile is missing where the samples are too few."
+    return Table(f"table-latency-{index}", f"Latency on {setting.name}", columns, tuple(rows), note=note)

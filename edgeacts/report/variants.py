@@ -1,11 +1,27 @@
 """Records -> variants: what was trained, exported, verified and timed, joined by hash, else by label."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
+from typing import Any, Generic, TypeVar
 
-from edgeacts.records import ExportRecord, LatencyRecord, LatencySeries, TrainingRecord, Verdict
+from edgeacts.records import (
+    ColdRecord,
+    ExportRecord,
+    LatencyRecord,
+    LatencySeries,
+    MemoryRecord,
+    NoiseFloor,
+    PacedRecord,
+    ProfileRecord,
+    Record,
+    Subject,
+    SustainedRecord,
+    ThroughputRecord,
+    TrainingRecord,
+    Verdict,
+)
 from edgeacts.report.evidence import Evidence, Problem, Source, Sourced
 
 RUNTIME_NAMES = {
@@ -14,6 +30,15 @@ RUNTIME_NAMES = {
     "openvino": "OpenVINO",
     "torch": "PyTorch",
 }
+MODES: tuple[type[Record], ...] = (
+    ColdRecord,
+    PacedRecord,
+    SustainedRecord,
+    ThroughputRecord,
+    MemoryRecord,
+    ProfileRecord,
+)
+S = TypeVar("S", bound=Subject)
 
 
 @dataclass(frozen=True, order=True)
@@ -39,13 +64,44 @@ class Setting:
 
 @dataclass(frozen=True)
 class Timing:
-    """One series with its setting, its file and the label its ratio refers to."""
+    """One series with its setting, its record, its file and the label its ratio refers to."""
 
     setting: Setting
     series: LatencySeries
     source: Source
     reference: str
-    time_utc: str
+    record: LatencyRecord
+
+    @property
+    def time_utc(self) -> str:
+        """When it was taken; ISO 8601, so that it sorts."""
+        return self.record.circumstances.time_utc
+
+    @property
+    def precision(self) -> str:
+        """What was executed, as the runtime told it."""
+        return executed_precision(self.series.executed)
+
+    @property
+    def floor(self) -> NoiseFloor | None:
+        """The runtime's A/A comparison in the same run."""
+        floors = self.record.noise_floors
+        return next((floor for floor in floors if floor.runtime == self.series.runtime), None)
+
+
+@dataclass(frozen=True)
+class Seen(Generic[S]):
+    """One model in one of the other modes (cold, paced, ...), with its record and file."""
+
+    series: S
+    record: Any
+    source: Source
+    variant: "Variant"
+
+    @property
+    def runtime_name(self) -> str:
+        """The runtime as its makers write it."""
+        return RUNTIME_NAMES.get(self.series.runtime, self.series.runtime)
 
 
 @dataclass
@@ -60,6 +116,7 @@ class Variant:
     exports: list[Sourced[ExportRecord]] = field(default_factory=list)
     verdicts: list[Sourced[Verdict]] = field(default_factory=list)
     timings: list[Timing] = field(default_factory=list)
+    modes: list[Seen[Any]] = field(default_factory=list)
 
     @property
     def look(self) -> str:
@@ -67,9 +124,25 @@ class Variant:
         return self.activation or self.label
 
     def timing(self, setting: Setting) -> Timing | None:
-        """The newest series in that setting."""
-        found = [timing for timing in self.timings if timing.setting == setting]
-        return max(found, key=lambda timing: timing.time_utc) if found else None
+        """The newest series in that setting; of several precisions the one that was timed first."""
+        found = self.timings_in(setting)
+        return found[0] if found else None
+
+    def timings_in(self, setting: Setting) -> list[Timing]:
+        """The newest series per executed precision."""
+        found: dict[str, Timing] = {}
+        for timing in self.timings:
+            if timing.setting == setting:
+                known = found.get(timing.precision)
+                if known is None or timing.time_utc > known.time_utc:
+                    found[timing.precision] = timing
+        return list(found.values())
+
+
+def executed_precision(executed: Mapping[str, object]) -> str:
+    """The precision a runtime said it executed; empty when it said none."""
+    told = executed.get("precision")
+    return "" if told is None else str(told)
 
 
 def join(evidence: Evidence, catalogue: Iterable[str] = ()) -> list[Variant]:
@@ -77,22 +150,29 @@ def join(evidence: Evidence, catalogue: Iterable[str] = ()) -> list[Variant]:
 
     `catalogue` are activation names by which a label without a training record is understood.
     """
-    variants = [_of_training(item) for item in evidence.training]
+    variants = [_of_training(item) for item in evidence.of(TrainingRecord)]
     _disambiguate(variants)
-    names = {*catalogue, *(v.activation for v in variants), *(e.record.activation for e in evidence.exports)}
-    for export in evidence.exports:
+    names = {
+        *catalogue,
+        *(v.activation for v in variants),
+        *(e.record.activation for e in evidence.of(ExportRecord)),
+    }
+    for export in evidence.of(ExportRecord):
         record = export.record
         owner = _find(variants, {record.parent_sha256}, (export.folder,)) or _new(
             variants, export.folder or f"{record.activation} ({export.source.path})", names
         )
         owner.activation = owner.activation or record.activation
         owner.exports.append(export)
-    for verdict in evidence.verdicts:
+    for verdict in evidence.of(Verdict):
         hashes = {verdict.record.candidate_sha256, verdict.record.reference_sha256}
         label = verdict.folder or PurePosixPath(verdict.record.candidate).stem or verdict.source.path
         (_find(variants, hashes, (verdict.folder,)) or _new(variants, label, names)).verdicts.append(verdict)
-    for latency in evidence.latencies:
+    for latency in evidence.of(LatencyRecord):
         _join_latency(variants, latency, names, evidence)
+    for kind in MODES:
+        for mode in evidence.of(kind):
+            _join_mode(variants, mode, names)
     _check_parents(variants, evidence)
     return variants
 
@@ -134,11 +214,19 @@ def _find(variants: list[Variant], hashes: set[str], labels: Iterable[str]) -> V
 
 
 def _new(variants: list[Variant], label: str, names: set[str]) -> Variant:
-    model, _, last = label.rpartition("-")
-    known = bool(model) and last in names
-    variant = Variant(label, model if known else "", last if known else "", folder=label)
+    model, activation = _understood(label, names)
+    variant = Variant(label, model, activation, folder=label)
     variants.append(variant)
     return variant
+
+
+def _understood(label: str, names: set[str]) -> tuple[str, str]:
+    """Model and activation in "mobilenet_v2-mish-int8"; both empty when no part of the label is an activation."""
+    parts = label.replace(".", "-").split("-")
+    for index, part in enumerate(parts):
+        if index and part in names:
+            return "-".join(parts[:index]), part
+    return "", ""
 
 
 def _join_latency(
@@ -155,8 +243,18 @@ def _join_latency(
                 f"which is not a file of the export in {owner.exports[0].source.path}: run bench again"
             )
             evidence.problems.append(Problem(latency.source.path, text))
-        time_utc = record.circumstances.time_utc
-        owner.timings.append(Timing(setting, series, latency.source, references[series.runtime], time_utc))
+        owner.timings.append(Timing(setting, series, latency.source, references[series.runtime], record))
+
+
+def _join_mode(variants: list[Variant], mode: Sourced[Any], names: set[str]) -> None:
+    for series in mode.record.series:
+        owner = _find(variants, {series.model_sha256}, (series.label,)) or _new(variants, series.label, names)
+        owner.modes.append(Seen(series, mode.record, mode.source, owner))
+
+
+def seen(variants: Iterable[Variant], kind: type[S]) -> list[Seen[S]]:
+    """Every series of one mode, in the order of the variants."""
+    return [item for variant in variants for item in variant.modes if isinstance(item.series, kind)]
 
 
 def _check_parents(variants: list[Variant], evidence: Evidence) -> None:
@@ -181,3 +279,14 @@ def short_names(variants: Iterable[Variant]) -> dict[str, str]:
         len({variant.model for variant in listed}) == 1 and len({*activations, ""}) == len(activations) + 1
     )
     return {variant.label: variant.activation if alone else variant.label for variant in listed}
+
+
+def timing_names(timings: Iterable[tuple[Variant, Timing]]) -> list[str]:
+    """A name per timing: the variant's, with the executed precision where they differ."""
+    listed = list(timings)
+    names = short_names({variant.label: variant for variant, _ in listed}.values())
+    several = len({timing.precision for _, timing in listed}) > 1
+    return [
+        f"{names[variant.label]} {timing.precision}".strip() if several else names[variant.label]
+        for variant, timing in listed
+    ]

@@ -6,16 +6,23 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from statistics import NormalDist, median
+from statistics import NormalDist
+from typing import Any
 
 import pytest
+import timed_records as timed
 
 from edgeacts.circumstances import Circumstances
 from edgeacts.records import (
+    Budget,
+    ConformanceRecord,
+    ConformanceRow,
+    DivergenceRecord,
     Epoch,
     ExportRecord,
     LatencyRecord,
     LatencySeries,
+    LayerRow,
     ParityRow,
     TrainingRecord,
     Verdict,
@@ -28,6 +35,17 @@ COST = {
     "openvino": {"relu": 1.0, "hardswish": 1.03, "tanhexp": 1.87, "mish": 1.46, "nish": 6.4, "sau": 2.15},
 }
 TOTAL = 360
+LEVELS = (
+    *(("onnxruntime", level) for level in ("disabled", "basic", "extended", "all")),
+    ("openvino", "f32"),
+)
+INPUTS = {"validation": 360, "random": 32, "extremes": 8}
+PLACES = ((1, 1), (1, 2), (2, 1), (7, 1))
+REASONS = {
+    "pass": "within the allowed error",
+    "fail": "error above the allowed one",
+    "blind": "the output hardly moves",
+}
 
 
 def sha256(text: str) -> str:
@@ -123,94 +141,158 @@ class Maker:
             circumstances=circumstances("2026-01-05T10:05:00Z"),
         )
 
-    def verdict(self, activation: str, passed: bool = True) -> Verdict:
-        rows = []
-        levels = [("onnxruntime", level) for level in ("disabled", "basic", "extended", "all")] + [
-            ("openvino", "f32")
-        ]
-        for runtime, level in levels:
-            for inputs, count in (("validation", 360), ("random", 32), ("extremes", 8)):
-                error = 10 ** self.rng.uniform(-6.6, -5.2)
-                rows.append(
-                    ParityRow(
-                        candidate=f"{self.model}-{activation}.onnx",
-                        runtime=runtime,
-                        level=level,
-                        precision="float32",
-                        inputs=inputs,
-                        output="logits",
-                        input_count=count,
-                        value_count=count * 10,
-                        max_error=error * 4.1,
-                        movement=4.1,
-                        relative_error=error,
-                        allowed_relative_error=1e-4 if passed else 1e-9,
-                        predictions_differ=0,
-                        predictions_total=count,
-                        passed=passed,
-                        reason="within the allowed error" if passed else "error above the allowed one",
-                    )
-                )
-        summary = f"{len(rows) if passed else 0} of {len(rows)} comparisons passed"
+    def verdict(self, activation: str, outcome: str = "pass") -> Verdict:
+        rows = tuple(
+            self.row(activation, runtime, level, inputs, batch, threads, outcome)
+            for runtime, level in LEVELS
+            for inputs in INPUTS
+            for batch, threads in PLACES
+        )
+        passed = len(rows) if outcome == "pass" else 0
         return Verdict(
             reference="checkpoint.safetensors",
             reference_sha256=sha256(f"{self.model}-{activation}"),
             candidate=f"{self.model}-{activation}.onnx",
             candidate_sha256=sha256(f"portable {self.model}-{activation}"),
-            passed=passed,
-            summary=summary,
-            rows=tuple(rows),
+            outcome=outcome,
+            summary=f"{passed} of {len(rows)} comparisons passed",
+            rows=rows,
+            budgets=tuple(self.budget(inputs) for inputs in INPUTS),
             skipped={"cuda": "ONNX Runtime here has no CUDA provider"},
+            seconds=9.5,
             circumstances=circumstances("2026-01-05T10:06:00Z"),
         )
 
-    def series(
-        self, label: str, runtime: str, base_ns: float, ratio: float, model_sha256: str, count: int = 120
-    ) -> LatencySeries:
-        noise = [
-            self.rng.lognormvariate(0, 0.03) + (self.rng.random() < 0.04) * self.rng.uniform(0.1, 0.7)
-            for _ in range(count)
-        ]
-        samples = tuple(round(base_ns * ratio * n) for n in noise)
-        return LatencySeries(
-            label=label,
-            model=f"{label}.onnx",
-            model_sha256=model_sha256,
+    def row(
+        self, activation: str, runtime: str, level: str, inputs: str, batch: int, threads: int, outcome: str
+    ) -> ParityRow:
+        error, count = 10 ** self.rng.uniform(-6.6, -5.2), INPUTS[inputs]
+        return ParityRow(
+            candidate=f"{self.model}-{activation}.onnx",
             runtime=runtime,
-            size_bytes=9_012_345,
-            samples_ns=samples,
-            median_ns=median(samples),
-            p95_ns=float(sorted(samples)[int(0.95 * count)]),
-            ratio=ratio,
-            executed={
-                "provider": "CPUExecutionProvider",
-                "precision": "f32",
-                "threads": 1,
-                "input": "1x3x64x64",
-                "accelerated": None,
-            },
+            level=level,
+            precision="float32",
+            batch=batch,
+            threads=threads,
+            inputs=inputs,
+            output="logits",
+            input_count=count,
+            value_count=count * 10,
+            worst_input=3,
+            max_error=error * 4.1,
+            p999_error=error * 3.1,
+            mean_error=error * 0.9,
+            movement=4.1,
+            relative_error=error,
+            allowed_relative_error=1e-9 if outcome == "fail" else 1e-4,
+            snr_db=98.7,
+            predictions_differ=0,
+            predictions_total=count,
+            flip_interval=wilson(0, count),
+            flip_margin=None,
+            outcome=outcome,
+            reason=REASONS[outcome],
         )
 
-    def latency(self, activations: tuple[str, ...] = tuple(CORRECT), threads: int = 1) -> LatencyRecord:
+    def budget(self, inputs: str) -> Budget:
+        sources = {"rounding": 2.1e-6, "accumulation order": 3.25e-6, "threads": 1.1e-6, "batch": 0.9e-6}
+        return Budget(
+            inputs=inputs, output="logits", precision="float32", noise=3.25e-6, noise_sources=sources,
+            noise_share=2.6e-5, precision_share=6.4e-5, form_share=1e-5, allowed=1e-4,
+        )  # fmt: skip
+
+    def divergence(self, activation: str, first: int | None = 5) -> DivergenceRecord:
+        rows = tuple(
+            LayerRow(
+                reference=f"features.{i}",
+                candidate=f"node_{i}_out",
+                operator="Conv" if i % 2 else "TanhExp",
+                max_error=None if i == 9 else 4e-6 * (1 if first is None or i < first else 1e4),
+                relative_error=None if i == 9 else 1e-6 * (1 if first is None or i < first else 1e4),
+                allowed=None if i == 9 else 1e-5,
+                outcome="not looked at" if i == 9 else "pass" if first is None or i < first else "fail",
+            )
+            for i in range(12)
+        )
+        return DivergenceRecord(
+            reference="checkpoint.safetensors",
+            reference_sha256=sha256(f"{self.model}-{activation}"),
+            candidate=f"{self.model}-{activation}.onnx",
+            candidate_sha256=sha256(f"portable {self.model}-{activation}"),
+            runtime="onnxruntime",
+            level="all",
+            rows=rows,
+            first=first,
+            looks=7,
+            observer_effect="",
+            minimal_model="" if first is None else "minimal.onnx",
+            minimal_input="" if first is None else "minimal.npz",
+            summary="they agree" if first is None else f"they part at features.{first}",
+            circumstances=circumstances("2026-01-05T10:07:00Z"),
+        )
+
+    def conformance(
+        self, runtime: str = "onnxruntime", names: tuple[str, ...] = tuple(CORRECT)
+    ) -> ConformanceRecord:
+        ways = (("form", "exact"), ("form", "ratio"), ("kernel", "kernel"), ("native", "native"))
+        rows = tuple(
+            self.conformance_row(name, kind, form, dtype)
+            for name in names
+            for dtype in ("float32", "float16", "bfloat16")
+            for kind, form in ways
+        )
+        return ConformanceRecord(
+            runtime=runtime, runtime_version="1.31.1", rows=rows, skipped={}, seconds=40.0,
+            circumstances=circumstances("2026-01-05T10:08:00Z"),
+        )  # fmt: skip
+
+    def conformance_row(self, name: str, kind: str, form: str, dtype: str) -> ConformanceRow:
+        ulp = round(10 ** self.rng.uniform(-0.3, 4.5), 3)
+        return ConformanceRow(
+            activation=name, kind=kind, form=form, dtype=dtype, executed_precision="float32", value_count=63488,
+            max_ulp=ulp, p999_ulp=ulp / 2, mean_ulp=ulp / 20, worst_x=-12.34375, worst_got=-5.4e-5,
+            worst_expected=-5.5e-5, scaled_error=3.1e-7, allowed=None if kind == "native" else 5e-7, not_finite=0,
+            specials={"nan": "nan", "+inf": "+inf", "-inf": "-0", "+0": "+0", "-0": "-0"},
+            outcome="reported" if kind == "native" else "pass", reason="",
+        )  # fmt: skip
+
+    def models(self, activations: tuple[str, ...] = tuple(CORRECT)) -> list[timed.Model]:
         found = []
         for runtime, base in (("onnxruntime", 1_870_000), ("openvino", 1_710_000)):
+            kind = "portable" if runtime == "onnxruntime" else "inlined"
             for activation in activations:
                 label = f"{self.model}-{activation}"
-                kind = "portable" if runtime == "onnxruntime" else "inlined"
-                found.append(
-                    self.series(label, runtime, base, COST[runtime][activation], sha256(f"{kind} {label}"))
-                )
-        return LatencyRecord(
-            series=tuple(found),
-            warmup_rounds=10,
-            rounds=120,
-            threads=threads,
-            batch=1,
-            seed=0,
-            seconds=31.0,
-            skipped={},
-            circumstances=circumstances("2026-01-05T10:10:00Z"),
-        )
+                found.append((label, sha256(f"{kind} {label}"), runtime, base * COST[runtime][activation]))
+        return found
+
+    def series(
+        self,
+        label: str,
+        runtime: str,
+        base_ns: float,
+        model_sha256: str,
+        baseline_ns: float = 0.0,
+        **changes: Any,
+    ) -> LatencySeries:
+        return timed.series(self.rng, (label, model_sha256, runtime, base_ns), baseline_ns, **changes)
+
+    def latency(
+        self, activations: tuple[str, ...] = tuple(CORRECT), threads: int = 1, **changes: Any
+    ) -> LatencyRecord:
+        taken = circumstances("2026-01-05T10:10:00Z")
+        return timed.latency(self.rng, self.models(activations), taken, threads, **changes)
+
+    def mode(self, kind: str, activations: tuple[str, ...] = tuple(CORRECT)) -> Any:
+        return timed.mode(kind, self.rng, self.models(activations), circumstances("2026-01-05T10:12:00Z"))
+
+    def write_measurements(self, folder: Path, activations: tuple[str, ...] = tuple(CORRECT)) -> Path:
+        """What `run` does not write by itself: the other modes, conformance, a search for the divergence."""
+        for kind in timed.MAKERS:
+            self.mode(kind, activations).write(folder / "bench" / f"{kind}.json")
+        for runtime in ("onnxruntime", "openvino"):
+            self.conformance(runtime, activations).write(folder / "conformance" / f"{runtime}.json")
+        self.divergence(activations[0], first=None).write(folder / "locate" / "divergence.json")
+        return folder
 
     def write_run(self, folder: Path, activations: tuple[str, ...] = tuple(CORRECT)) -> Path:
         for activation in activations:
@@ -231,6 +313,13 @@ def maker() -> Maker:
 @pytest.fixture(scope="session")
 def whole_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return Maker().write_run(tmp_path_factory.mktemp("run") / "demo")
+
+
+@pytest.fixture(scope="session")
+def everything(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run folder with a record of every kind."""
+    folder = Maker().write_run(tmp_path_factory.mktemp("all") / "everything")
+    return Maker(seed=8).write_measurements(folder)
 
 
 @pytest.fixture

@@ -11,6 +11,9 @@ from typing import Any
 import pytest
 
 from edgeacts.report import build_report
+from edgeacts.report.evidence import collect
+from edgeacts.report.front import Point, front, points
+from edgeacts.report.variants import join, settings_of
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 FLAGS = (
@@ -30,6 +33,10 @@ PROBE = """<script>
 const failures = [], seen = [];
 addEventListener("error", (event) => failures.push(event.message));
 addEventListener("securitypolicyviolation", (event) => failures.push(event.blockedURI));
+function frontOf() {
+  const trace = document.getElementById("plot-front").data.find((one) => one.meta && one.meta.front);
+  return trace.x.map((x, i) => [x, trace.y[i]]);
+}
 function measure() {
   const plots = [...document.querySelectorAll(".plot")];
   const right = (plot) => plot.querySelector("svg").getBoundingClientRect().right;
@@ -40,12 +47,18 @@ function measure() {
     wide: plots.filter((plot) => right(plot) > innerWidth).length,
     boxes: document.querySelectorAll("#plot-latency-0 .trace.boxes").length,
     theme: document.documentElement.dataset.theme, paper: getComputedStyle(document.body).backgroundColor,
+    clipped: plots.flatMap((plot) => [...plot.querySelectorAll(".xtitle, .ytitle, .xtick text, .ytick text, .legendtext")].filter((text) => {
+      const box = text.getBoundingClientRect(), room = plot.getBoundingClientRect();
+      return box.left < room.left - 1 || box.right > room.right + 1 || box.bottom > room.bottom + 1 || box.top < room.top - 1;
+    }).map((text) => `${plot.id}: ${text.textContent}`)),
+    front: frontOf(), matrix: document.querySelector("#matrix-table .heat") ? 1 : 0,
     smallest: Math.min(...letters.map((text) => parseFloat(getComputedStyle(text).fontSize))), failures});
 }
 const steps = [
   () => { for (const part of document.querySelectorAll("details")) part.open = true; },
   () => document.getElementById("theme").click(),
-  () => document.querySelector('.key [data-activation="mish"]').click(),
+  () => document.querySelector('.key [data-value="mish"]').click(),
+  () => document.querySelector('.filter [data-value="OpenVINO, 1 thread"]').click(),
 ];
 function step() {
   if (!steps.length) return parent.postMessage(JSON.stringify(seen), "*");
@@ -54,6 +67,9 @@ function step() {
 }
 addEventListener("load", () => setTimeout(step, 400));
 </script>"""
+
+
+PLOTS = 23
 
 
 def look(run: Path, folder: Path, width: int) -> list[dict[str, Any]]:
@@ -71,15 +87,30 @@ def look(run: Path, folder: Path, width: int) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize("width", [390, 1280])
-def test_page_is_drawn_and_fits(whole_run: Path, tmp_path: Path, width: int) -> None:
-    first, themed, hidden = look(whole_run, tmp_path, width)
-    for seen in (first, themed, hidden):
+def test_page_is_drawn_and_fits(everything: Path, tmp_path: Path, width: int) -> None:
+    first, themed, hidden, filtered = look(everything, tmp_path, width)
+    for seen in (first, themed, hidden, filtered):
         assert seen["inner"] == width
         assert seen["scroll"] <= width
-        assert (seen["plots"], seen["drawn"], seen["wide"]) == (9, 9, 0)
+        assert (seen["plots"], seen["drawn"], seen["wide"], seen["clipped"]) == (PLOTS, PLOTS, 0, [])
         assert seen["smallest"] >= 12
+        assert seen["matrix"] == 1
         assert seen["failures"] == []
     papers = {"light": "rgb(255, 255, 255)", "dark": "rgb(22, 26, 32)"}
     assert {first["theme"], themed["theme"]} == set(papers)
     assert (first["paper"], themed["paper"]) == (papers[first["theme"]], papers[themed["theme"]])
     assert (first["boxes"], themed["boxes"], hidden["boxes"]) == (6, 6, 5)
+
+
+def test_front_follows_what_is_shown(everything: Path, tmp_path: Path) -> None:
+    first, _, hidden, filtered = look(everything, tmp_path, 1280)
+    found = points(join(collect([everything])), settings_of(join(collect([everything]))))
+
+    def expected(kept: list[Point]) -> list[list[float]]:
+        return [[point.latency_ns / 1e6, point.accuracy] for point in front(kept)]
+
+    without_mish = [point for point in found if point.variant.activation != "mish"]
+    assert first["front"] == expected(found)
+    assert hidden["front"] == expected(without_mish) != first["front"]
+    ort = [point for point in without_mish if point.timing.setting.runtime == "onnxruntime"]
+    assert filtered["front"] == expected(ort) != hidden["front"]

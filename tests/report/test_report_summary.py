@@ -24,13 +24,23 @@ def test_csv_holds_full_digits(run_folder: Path) -> None:
     for row in rows:
         series = expected[row["variant"], row["runtime"]]
         assert float(row["median_ns"]) == series.median_ns
-        assert (row["parity"], row["comparisons"], row["samples"]) == ("passed", "30", "120")
+        assert (row["parity"], row["comparisons"], row["samples"]) == ("pass", "120", "120")
+        assert [float(row[name]) for name in ("ratio", "ratio_low", "ratio_high")] == [
+            series.ratio,
+            series.ratio_low,
+            series.ratio_high,
+        ]
+        assert row["comparison"] == series.comparison
+        assert float(row["p99_ns"]) == series.quantiles_ns["p99"]
+        assert (row["executed_precision"], row["stopped"], row["processes"]) == ("f32", "precision", "3")
+        assert (float(row["noise_floor_low"]), float(row["noise_floor_high"])) == (0.991, 1.012)
+        assert 0 < float(row["budget_used"]) < 0.1
         assert f"bench/latency.json {sha256_file(run_folder / 'bench/latency.json')[:8]}" in row["sources"]
 
 
 def test_csv_holds_no_formula(tmp_path: Path, maker: Any) -> None:
-    series = (maker.series("=1+1", "onnxruntime", 1e6, 1.0, "a" * 64),)
-    msgspec.structs.replace(maker.latency(), series=series).write(tmp_path / "latency.json")
+    series = (maker.series("=1+1", "onnxruntime", 1e6, "a" * 64),)
+    msgspec.structs.replace(maker.latency(), series=series, noise_floors=()).write(tmp_path / "latency.json")
     text = build_report(tmp_path).with_name("summary.csv").read_text(encoding="utf-8")
     assert "\n'=1+1," in text
 
