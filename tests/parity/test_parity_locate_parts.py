@@ -83,9 +83,9 @@ def test_a_graph_gives_a_bad_value_with_good_inputs(seed: int) -> None:
 
 def test_a_fault_that_heals_in_one_branch_is_found_through_the_other() -> None:
     """d reads b and, through c, b again: c is good, which says nothing of b."""
-    reads = {"a": [], "b": ["a"], "c": ["b"], "d": ["c", "b"], "e": ["d"]}
-    looking = Looking(reads, {"b", "d", "e"})
-    found, _ = looking.search("e")
+    reads = {"a": [], "b": ["a"], "c": ["b"], "d": ["c", "b"], "e": ["d"], "f": ["e"]}
+    looking = Looking(reads, {"b", "d", "e", "f"})
+    found, _ = looking.search("f")
     assert found == "b"
 
 
