@@ -10,6 +10,7 @@ import pytest
 import edgeacts.latency.modes.cold as module
 from edgeacts.errors import DamagedFile, UsageError
 from edgeacts.latency import cold_start, format_cold
+from edgeacts.latency.modes.tasks import first_result
 from edgeacts.records import ColdRecord
 
 MS = 10**6
@@ -35,6 +36,16 @@ def test_parts_of_a_real_start(networks: dict[str, Path]) -> None:
     lines = format_cold(record).splitlines()
     assert max(map(len, lines)) <= 80
     assert "2 fresh processes" in " ".join(lines)
+
+
+def test_the_process_tells_its_parts(monkeypatch: pytest.MonkeyPatch, networks: dict[str, Path]) -> None:
+    ticks = iter([1000, 1001, 1011, 1111])  # before opening, opened, fed, first result
+    monkeypatch.setattr("edgeacts.latency.modes.tasks._clock", lambda: next(ticks))
+    job = {
+        "model": str(networks["relu"]), "runtime": "onnxruntime", "threads": 1, "level": None, "provider": "cpu",
+        "precision": "f32", "batch": 1, "sizes": {}, "seed": 0, "tell": False,
+    }  # fmt: skip
+    assert list(first_result(job)) == [{"end_ns": 1111, "opening_ns": 1, "input_ns": 10, "first_run_ns": 100}]
 
 
 def test_times_are_from_before_the_process_to_its_result_without_the_input(

@@ -111,6 +111,14 @@ def test_where_a_foreign_files_activations_run_on_stock_onnxruntime(foreign: Pat
     assert [o.operator for o in layers["q"]] == ["Relu"]
 
 
+def test_operators_without_a_telling_name_are_found_by_what_they_read(foreign: Path) -> None:
+    layers = carried(
+        series(foreign, "accelerated")
+    )  # its compiled file names values of the blocked layout anew
+    assert [(o.operator, o.layers) for o in layers["p"]] == [("Add", ("p",))]
+    assert [(o.operator, o.layers) for o in layers["q"]] == [("Relu", ("q",))]
+
+
 def test_depthwise_kernels_take_the_activations_on_both_sides(tmp_path: Path) -> None:
     from accelerating import build, ways
 
