@@ -8,19 +8,26 @@ Look = Callable[[Sequence[str]], Mapping[str, bool]]
 
 
 class Search:
-    """`Search(names, ancestors, look).first(bad)`.
+    """`Search(names, ancestors, before, look).first(bad)`.
 
-    `names` are the values that can be looked at, in the order of computation, `ancestors` what each depends on; `look` says of
-    each name given whether it is bad. What has been looked at is in `bad`.
+    `names` are the values that can be looked at, in the order of computation; `ancestors` is what each depends on, `before`
+    those of `names` that it is computed from directly; `look` says of each name given whether it is bad. What has been
+    looked at is in `bad`.
     """
 
-    def __init__(self, names: Sequence[str], ancestors: Callable[[str], frozenset[str]], look: Look) -> None:
+    def __init__(
+        self,
+        names: Sequence[str],
+        ancestors: Callable[[str], frozenset[str]],
+        before: Callable[[str], Sequence[str]],
+        look: Look,
+    ) -> None:
         known = set(names)
         self._above: dict[str, list[str]] = {}
         for name in names:
             above = ancestors(name) & known
             self._above[name] = [n for n in names if n in above]
-        self._look = look
+        self._before, self._look = before, look
         self.bad: dict[str, bool] = {}
 
     def first(self, bad: str) -> str:
@@ -31,10 +38,10 @@ class Search:
         """
         while True:
             bad = self._halving(bad)
-            before = [n for n in self.right_before(bad) if n not in self.bad]
+            before = [n for n in self._before(bad) if n not in self.bad]
             if before:
                 self._see(before)
-            worse = [n for n in self.right_before(bad) if self.bad[n]]
+            worse = [n for n in self._before(bad) if self.bad[n]]
             if not worse:
                 return bad
             bad = worse[0]
@@ -62,9 +69,3 @@ class Search:
     def _see(self, names: Sequence[str]) -> None:
         found = self._look(names)
         self.bad.update({n: found[n] for n in names})
-
-    def right_before(self, name: str) -> list[str]:
-        """The nearest values that `name` depends on: those that no other of them depends on."""
-        above = self._above[name]
-        behind = {a for n in above for a in self._above[n]}
-        return [n for n in above if n not in behind]

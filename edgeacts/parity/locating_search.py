@@ -145,7 +145,7 @@ class _Finder:
         assert failing is not None  # noqa: S101  the caller has looked
         if failing not in self.names:  # an input handed through, or a constant
             self.names.append(failing)
-        search = Search(self.names, self.graph.ancestors, self._look)
+        search = Search(self.names, self.graph.ancestors, self._before, self._look)
         search.bad.update({n: j.outcome == "fail" for n, j in self.judged.items()})
         first = search.first(failing)
         if first not in self.worst:  # an output, which was not looked at but given
@@ -159,12 +159,16 @@ class _Finder:
         index = next(i for i, row in enumerate(rows) if row.candidate == first)
         return Located(
             rows=rows,
-            summary=self._summary(first, search, rows),
+            summary=self._summary(first, rows),
             first=index,
             looks=self.looks,
             observer_effect=self._effect_text(),
             parts=self._parts(first, {x.name: x for x in layers}),
         )
+
+    def _before(self, name: str) -> list[str]:
+        """The values that can be looked at from which `name` is computed without another between."""
+        return cut(self.graph.proto.graph, name, frozenset(self.names) - {name})
 
     def _listed(self, failing: str) -> list[str]:
         names = list(self.graph.names)
@@ -228,7 +232,7 @@ class _Finder:
     def _row(self, name: str) -> LayerRow:
         return _row(self.graph, name, self.pairs.get(name, "").removeprefix("output "), self.judged.get(name))
 
-    def _summary(self, first: str, search: Search, rows: Sequence[LayerRow]) -> str:
+    def _summary(self, first: str, rows: Sequence[LayerRow]) -> str:
         operator = f" ({self.graph.operator(first)})" if first in self.graph.makers else ""
         named = self.pairs[first].removeprefix("output ")
         which = "" if named == first else f" (there {named})"
@@ -237,7 +241,7 @@ class _Finder:
         parts = [
             f"{first}{operator} is the first value that differs from the reference's{which}: {self.judged[first].reason}, "
             f"on the {self.chosen.name} inputs",
-            self._inputs_text(first, search.right_before(first)),
+            self._inputs_text(first, self._before(first)),
         ]
         if unpaired:
             parts.append(f"{unpaired} of {len(rows)} values have no counterpart in the reference")
