@@ -15,7 +15,7 @@ from edgeacts import files
 from edgeacts.circumstances import circumstances
 from edgeacts.errors import DamagedFile, EdgeactsError, NotAvailable, UsageError, missing_extra
 from edgeacts.names import check_name
-from edgeacts.records import Budget, Epoch, ExportRecord, ParityRow, Record, Verdict
+from edgeacts.records import Budget, Epoch, ExportRecord, LatencyRecord, ParityRow, Record, Verdict
 
 # ---- files
 
@@ -248,7 +248,9 @@ def test_a_damaged_record_is_refused_by_name(tmp_path: Path, change: object, rea
 
 def test_records_of_one_kind_are_not_taken_for_another(tmp_path: Path) -> None:
     verdict().write(tmp_path / "a.json")
-    with pytest.raises(DamagedFile, match="is not a valid ExportRecord"):
+    with pytest.raises(DamagedFile, match="is not a valid LatencyRecord"):
+        LatencyRecord.read(tmp_path / "a.json")
+    with pytest.raises(DamagedFile, match="is a ExportRecord of version 2; this edgeacts reads 1"):
         ExportRecord.read(tmp_path / "a.json")
     with pytest.raises(UsageError, match=r"ExportRecord file .*b\.json does not exist"):
         ExportRecord.read(tmp_path / "b.json")

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from edgeacts.records import Budget
 
-# A candidate is one more way to round the same sums. Over networks, activations, seeds and runtimes its error was 0.2 to 1.7
+# A candidate is one more way to round the same sums. Over networks, activations, seeds and runtimes its error was 0.2 to 2.1
 # times the largest of those that are measured here (OpenVINO's almost exactly that of a permuted accumulation). 8 leaves room
 # for kernels not yet seen; a planted fault of 1 % lies hundreds of times higher.
 NOISE_FACTOR = 8.0

@@ -117,7 +117,7 @@ def test_a_similar_activation_is_not_the_activation(exported: Exported, right: s
 def test_the_alpha_of_one_sau_lost_is_seen(learned: Exported, changed: Changed) -> None:
     """It falls back to the default in one of two places; put back, the file is right again."""
     pair = learned("sau")
-    trained_alpha = float(pair.model[2].alpha)
+    trained_alpha = float(pair.model[2].alpha.detach())
     assert abs(trained_alpha - 0.15) > 0.01
     sound(verify(pair.model, pair.path, runtimes=ORT))
 
