@@ -9,11 +9,17 @@ from edgeacts.runtimes import levels, runtime_names
 
 
 def overall(rows: Sequence[ParityRow]) -> Outcome:
-    """`fail` if a row failed; `blind` if an output could not be judged on any set of inputs in some session; else `pass`."""
+    """`fail` if a row failed; `blind` if an output could not be judged on any set of inputs in some session; else `pass`.
+
+    An output that never moves at all, such as a detector's anchors, was compared for what it is worth: it blinds nothing, unless
+    nothing else could be judged.
+    """
     if any(row.outcome == "fail" for row in rows):
         return "fail"
     judged = {_output(row) for row in rows if row.passed}
-    return "pass" if judged and all(_output(row) in judged for row in rows) else "blind"
+    moving = {row.output for row in rows if row.movement}
+    seen = all(_output(row) in judged or row.output not in moving for row in rows)
+    return "pass" if judged and seen else "blind"
 
 
 def _output(row: ParityRow) -> tuple[object, ...]:
