@@ -141,7 +141,6 @@ def test_version(capsys: pytest.CaptureFixture[str]) -> None:
         ),
         ("bench MODEL --budget 0s", "'0s' is no time"),
         ("bench MODEL --compare OUT/none.json", "none.json does not exist"),
-        ("bench MODEL --compare MODEL", "is not a valid LatencyRecord"),
         ("bench MODEL --compare-by weight", "argument --compare-by: invalid choice: 'weight'"),
         ("run --out OUT/r --bench-budget soon", "argument --bench-budget: 'soon' is no time"),
         ("report OUT/none", "does not exist"),
