@@ -235,6 +235,8 @@ def test_settings_that_cannot_be_are_refused_when_made(fields: dict[str, Any], t
     [
         ({"provider": "warp"}, {}, "this onnxruntime has no provider 'warp'"),
         ({"bench_rounds": 1}, {}, "rounds must be an integer from 5"),
+        ({"bench_precision": 0.0}, {}, "within must be a share from 0.0005 to 0.5"),
+        ({"bench_budget_s": -1.0}, {}, "budget_s must be a positive number of seconds"),
         ({"bench_threads": -3}, {}, "threads must be an integer"),
         ({}, {"data": "digts"}, r"unknown data set 'digts': did you mean digits\?"),
         (

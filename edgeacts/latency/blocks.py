@@ -22,9 +22,7 @@ from edgeacts.runtimes import Session, open_runtime
 Message = dict[str, Any]
 
 _BLOCK_NS = 100_000_000  # long against a run, short against a change of the machine's state
-_LEAST_NS = (
-    600_000_000  # of measurement in a process: two thirds of what starting one takes with small models
-)
+_LEAST_NS, _MOST_NS = 600_000_000, 3_000_000_000  # of measurement in a process
 _LEAST_BLOCKS = 4
 LEAST_ROUNDS = 5
 
@@ -40,7 +38,8 @@ class Place(msgspec.Struct, frozen=True, kw_only=True):
 class Job(msgspec.Struct, frozen=True, kw_only=True):
     """What a process is asked for. Times are of `time.perf_counter_ns`, which all processes share.
 
-    `rounds` and `deadline_ns` end the measurement, which otherwise takes as long as its preparation did since `asked_ns`.
+    `rounds` and `deadline_ns` end the measurement, which otherwise takes about as long as its preparation did since
+    `asked_ns`.
     `inputs` is an .npz file with the arrays of `input_names`, in that order. With `describe` the last message says what was
     executed.
     """
@@ -154,8 +153,12 @@ def _measure(
 
 
 def _end_ns(asked: Job, now_ns: int) -> float:
-    """When the measurement is to end: it takes as long as its preparation, which is within a factor of the best share."""
-    wanted = now_ns + max(_LEAST_NS, now_ns - asked.asked_ns) if asked.rounds is None else math.inf
+    """When the measurement is to end: after as long as its preparation took, from 0.6 to 3 s.
+
+    More processes are worth more than longer ones, but a process that mostly starts is a waste.
+    """
+    share = min(_MOST_NS, max(_LEAST_NS, now_ns - asked.asked_ns))
+    wanted = now_ns + share if asked.rounds is None else math.inf
     return min(wanted, math.inf if asked.deadline_ns is None else asked.deadline_ns)
 
 

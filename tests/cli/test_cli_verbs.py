@@ -4,6 +4,7 @@ import json
 import shutil
 from pathlib import Path
 
+import msgspec
 import onnx
 import pytest
 from small_networks import rewrite, weights
@@ -186,10 +187,44 @@ def test_bench_measures(trained_digits: Path, capsys: Capture, tmp_path: Path) -
     )
     record = LatencyRecord.read(tmp_path / "l.json")
     assert [s.label for s in record.series] == ["model", "model.inlined"]
-    assert record.rounds == 5
+    assert (record.stopped, record.processes, record.precision_asked, record.budget_s) == (
+        "rounds", 1, 0.02, 60,
+    )  # fmt: skip
     assert all(s.median_ns > 0 and len(s.samples_ns) == 5 for s in record.series)
     assert "model.inlined" in text
+    assert "A/A on onnxruntime: model over its own copy " in text
     assert max(map(len, text.splitlines())) <= 80
+
+
+def test_bench_takes_percentages_and_times(trained_digits: Path, capsys: Capture, tmp_path: Path) -> None:
+    model, path = trained_digits / "export" / "model.onnx", tmp_path / "l.json"
+    ran(capsys, "bench", model, *ORT, "--precision", "3.5%", "--budget", "0.02m", "--json", path)
+    record = LatencyRecord.read(path)
+    assert (record.precision_asked, record.budget_s, record.stopped) == (0.035, 1.2, "time")
+
+
+def test_bench_compares_with_an_older_record(trained_digits: Path, capsys: Capture, tmp_path: Path) -> None:
+    models = [trained_digits / "export" / name for name in ("model.onnx", "model.inlined.onnx")]
+    old, rounds = tmp_path / "old.json", ("--rounds", 5)
+    ran(capsys, "bench", *models, *ORT, *rounds, "--json", old)
+    text = ran(capsys, "bench", *models, *ORT, *rounds, "--compare", old, "--tolerance", "90%")
+    compared = text[text.index("compared with") :]
+    assert "model on onnxruntime: not compared: it is the baseline" in " ".join(compared.split())
+    assert "model.inlined on onnxruntime: " in compared
+    assert compared.rstrip().endswith("slower = the whole interval lies above 1.90")
+    assert max(len(line) for line in text.splitlines() if str(tmp_path) not in line) <= 80
+    # The same record, as if the second model had been a thousand times faster.
+    record = LatencyRecord.read(old)
+    faster = {name: getattr(record.series[1], name) / 1000 for name in ("ratio", "ratio_low", "ratio_high")}
+    series = (record.series[0], msgspec.structs.replace(record.series[1], **faster))
+    msgspec.structs.replace(record, series=series).write(old)
+    again = tmp_path / "new.json"
+    command = ["bench", *models, *ORT, *rounds, "--compare", old, "--json", again]
+    assert main([str(word) for word in command]) == 1
+    assert "model.inlined on onnxruntime: slower: ratio to the baseline now/then" in " ".join(
+        capsys.readouterr().out.split()
+    )
+    assert LatencyRecord.read(again).series[1].label == "model.inlined"
 
 
 def test_export_writes_files_and_record(trained_digits: Path, capsys: Capture, tmp_path: Path) -> None:

@@ -459,3 +459,11 @@ def test_table_names_what_was_skipped(folder: Path) -> None:
     text = format_latency(benchmark(models(folder, "bad", "relu"), rounds=5))
     assert "skipped: bad on onnxruntime:" in text
     assert max(len(line) for line in text.splitlines() if str(folder) not in line) <= 80
+
+
+def test_a_process_that_prepares_for_long_measures_three_seconds(folder: Path, fake: "Fake") -> None:
+    fake.costs_ms |= {("relu", "onnxruntime"): 500}
+    record = benchmark(models(folder, "relu"), budget_s=200)
+    for process in range(record.processes):
+        seconds = sum(block.seconds for block in record.blocks if block.process == process)
+        assert 5 <= seconds <= 6  # five rounds of a model and its copy, though its warm-up took ten
