@@ -11,15 +11,22 @@ SLACK = 1e-2
 def verdict(record: Verdict) -> str:
     """Why a verdict cannot be true."""
     outcomes = [row.outcome for row in record.rows]
-    failed, blind = outcomes.count("fail"), outcomes.count("blind")
+    failed = outcomes.count("fail")
     if record.outcome == "pass" and not outcomes:
         return "it says pass, but nothing was compared"
     if record.outcome != "fail" and failed:
         return f"it says {record.outcome}, but {failed} of {len(outcomes)} comparisons failed"
-    if record.outcome == "pass" and blind:
-        return f"it says pass, but {blind} of {len(outcomes)} comparisons are blind"
+    unjudged = {_session(row) for row in record.rows} - {_session(row) for row in record.rows if row.passed}
+    if record.outcome == "pass" and unjudged:
+        runtime, level, *_, output = sorted(unjudged)[0]
+        return f"it says pass, but all comparisons of {output} on {runtime} {level} are blind"
     rows = next((reason for row in record.rows if (reason := _row(row))), "")
     return rows or next((reason for budget in record.budgets if (reason := _budget(budget))), "")
+
+
+def _session(row: ParityRow) -> tuple[str, str, str, int, int, str]:
+    """What must be judged by at least one set of inputs: an output of one way to run."""
+    return row.runtime, row.level, row.precision, row.threads, row.batch, row.output
 
 
 def _row(row: ParityRow) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from edgeacts.records import Budget, Verdict
 from edgeacts.report.cells import TONES, Cell, Table, error_cell, log_heat, outcome_cell, source_cell, words
 from edgeacts.report.evidence import Source, Sourced
-from edgeacts.report.parity import Comparison, comparisons
+from edgeacts.report.parity import Comparison, comparisons, judged
 from edgeacts.report.variants import RUNTIME_NAMES, Variant, short_names
 
 MAX_COLUMNS = 24
@@ -30,11 +30,13 @@ def matrix_tables(variants: Sequence[Variant]) -> list[Table]:
 
     First over all variants, then, when there are several, one table a variant.
     """
-    verified = [variant for variant in variants if comparisons(variant)]
+    verified = [variant for variant in variants if any(item.executed for item in comparisons(variant))]
     if not verified:
         return []
     names = short_names(verified)
-    made = [(names[variant.label], item) for variant in verified for item in comparisons(variant)]
+    made = [
+        (names[variant.label], item) for variant in verified for item in comparisons(variant) if item.executed
+    ]
     if len(verified) == 1:
         return [_matrix("matrix", "Parity matrix: share of the error budget used", made, False)]
     whole = _matrix(
@@ -53,20 +55,21 @@ def matrix_tables(variants: Sequence[Variant]) -> list[Table]:
 
 
 def _matrix(name: str, caption: str, made: Sequence[Named], several: bool) -> Table:
-    rows: dict[str, dict[Place, list[Named]]] = {}
+    rows: dict[tuple[str, bool], dict[Place, list[Named]]] = {}
     for named in made:
         row = named[1].row
         runtime = RUNTIME_NAMES.get(row.runtime, row.runtime)
-        cells = rows.setdefault(f"{runtime} · {row.level} · {row.precision}", {})
+        where = f"{runtime} · {row.level} · {row.precision}"
+        cells = rows.setdefault((where, named[1].deployed), {})
         cells.setdefault((row.batch, row.threads), []).append(named)
     places = sorted({place for cells in rows.values() for place in cells})[:MAX_COLUMNS]
     shown = tuple(
-        (Cell(where, sources=_sources(cells)), *(_cell(cells.get(place, ()), several) for place in places))
-        for where, cells in rows.items()
+        (_where(where, deployed, cells), *(_cell(cells.get(place, ()), several) for place in places))
+        for (where, deployed), cells in rows.items()
     )
     note = (
         "A cell is the worst comparison there: the share of its error budget that was used. 100 % is the whole budget; "
-        "blind: the output hardly moves with its input, so that agreement means nothing."
+        "blind: the output hardly moves with its input, so that agreement means nothing. The level that is deployed counts."
     )
     return Table(name, caption, ("runtime · level · precision", *map(_place, places)), shown, note=note)
 
@@ -79,8 +82,9 @@ def _place(place: Place) -> str:
 def _cell(items: Sequence[Named], several: bool) -> Cell:
     if not items:
         return Cell(number=True)
-    name, worst = max(items, key=lambda named: named[1].rank)
-    used, outcome = worst.used, worst.row.outcome
+    outcome, worst = judged([item for _, item in items])
+    name = next(name for name, item in items if item is worst)
+    used = worst.used
     finite = used != float("inf")
     return Cell(
         used_words(used) if finite else "not finite", f"{outcome}, {name}" if several else outcome, TONES[outcome],
@@ -99,6 +103,10 @@ def used_words(used: float) -> str:
     return (
         f"{percent:.0f} %" if percent >= 10 else f"{percent:.1f} %" if percent >= 0.1 else f"{percent:.1g} %"
     )
+
+
+def _where(where: str, deployed: bool, cells: Mapping[Place, Sequence[Named]]) -> Cell:
+    return Cell(where, "deployed" if deployed else "", sources=_sources(cells))
 
 
 def _sources(cells: Mapping[Place, Sequence[Named]]) -> tuple[Source, ...]:

@@ -19,6 +19,7 @@ from edgeacts.report.cells import (
 )
 from edgeacts.report.evidence import Problem, Source, Sourced
 from edgeacts.report.variants import RUNTIME_NAMES, Variant
+from edgeacts.runtimes import levels, runtime_names
 
 PAST = {"pass": "passed", "fail": "failed", "blind": "blind"}
 
@@ -43,10 +44,38 @@ class Comparison:
         """The higher the worse: failed, then blind, then by what was used of the budget."""
         return ("pass", "blind", "fail").index(self.row.outcome), self.used
 
+    @property
+    def executed(self) -> bool:
+        """Whether something ran; a check of the file itself (its metadata, its outputs) has no batch."""
+        return self.row.batch > 0
+
+    @property
+    def deployed(self) -> bool:
+        """Whether its level is the one that the runtime uses when nothing else is asked for."""
+        return self.row.runtime in runtime_names() and self.row.level == levels(self.row.runtime)[-1]
+
 
 def comparisons(variant: Variant) -> list[Comparison]:
     """Every comparison made for a variant, over all its verdicts."""
     return [Comparison(row, verdict.source) for verdict in variant.verdicts for row in verdict.record.rows]
+
+
+def judged(items: Sequence[Comparison]) -> tuple[str, Comparison]:
+    """Outcome of several comparisons, and the worst one that has it.
+
+    Blind on one set of inputs does not matter where the same output passed on another.
+    """
+    by_outcome: dict[str, list[Comparison]] = {"fail": [], "blind": [], "pass": []}
+    for item in items:
+        by_outcome[item.row.outcome].append(item)
+    passed = {_judged(item.row) for item in by_outcome["pass"]}
+    by_outcome["blind"] = [item for item in by_outcome["blind"] if _judged(item.row) not in passed]
+    outcome = next(name for name, found in by_outcome.items() if found)
+    return outcome, max(by_outcome[outcome], key=lambda item: item.used)
+
+
+def _judged(row: ParityRow) -> tuple[object, ...]:
+    return row.runtime, row.level, row.precision, row.threads, row.batch, row.output, row.candidate
 
 
 def parity_outcome(variant: Variant) -> str | None:
@@ -63,9 +92,13 @@ def parity_cell(variant: Variant) -> Cell:
     sources = tuple(verdict.source for verdict in variant.verdicts)
     if not rows:
         return outcome_cell(outcome, "nothing was compared", *sources)
-    worst = max(rows, key=lambda item: item.rank)
+    worst = max(
+        (item for item in rows if item.row.outcome == outcome), key=lambda item: item.used, default=rows[0]
+    )
     error, allowed = small(worst.row.relative_error), small(worst.row.allowed_relative_error)
     note = f"{len(rows)} comparisons, worst error {error} (allowed {allowed})"
+    if not worst.executed:
+        note = f"{len(rows)} comparisons; {worst.row.reason}"
     if outcome == "blind":
         blind = sum(item.row.outcome == "blind" for item in rows)
         note = f"{blind} of {len(rows)} comparisons mean nothing: the output hardly moves with its input"
@@ -77,7 +110,7 @@ def parity_table(variants: Sequence[Variant]) -> Table | None:
     rows = []
     for variant in variants:
         groups: dict[tuple[str, str], list[Comparison]] = {}
-        for item in comparisons(variant):
+        for item in filter(lambda one: one.executed, comparisons(variant)):
             groups.setdefault((item.row.runtime, item.row.precision), []).append(item)
         for (runtime, precision), items in groups.items():
             name = f"{RUNTIME_NAMES.get(runtime, runtime)} {precision}"
@@ -91,8 +124,7 @@ def parity_table(variants: Sequence[Variant]) -> Table | None:
 
 
 def _worst(items: Sequence[Comparison]) -> tuple[Cell, ...]:
-    worst = max(items, key=lambda item: item.rank)
-    outcome = worst.row.outcome
+    outcome, worst = judged(items)
     count = sum(item.row.outcome == outcome for item in items)
     snr = [item.row.snr_db for item in items if item.row.snr_db is not None]
     return (
@@ -176,6 +208,24 @@ def _comparison(variant: Variant, item: Comparison) -> tuple[Cell, ...]:
         words(row.candidate),
         source_cell(item.source),
     )
+
+
+def file_table(variants: Sequence[Variant]) -> Table | None:
+    """What was checked of the file itself, without running it."""
+    rows = [
+        (
+            words(variant.label),
+            words(f"{item.row.inputs} {item.row.output}".strip()),
+            outcome_cell(item.row.outcome, item.row.reason),
+            words(item.row.candidate),
+            source_cell(item.source),
+        )
+        for variant in variants
+        for item in comparisons(variant)
+        if not item.executed
+    ]
+    columns = ("variant", "what", "verdict", "candidate", "source")
+    return Table("file-checks", "Checks of the file itself", columns, tuple(rows)) if rows else None
 
 
 def export_table(variants: Sequence[Variant]) -> Table | None:

@@ -139,7 +139,7 @@ def _of_parity(evidence: Evidence, variants: list[Variant]) -> list[Section]:
             "Parity",
             "Does what was exported equal what was trained? Errors are shares of how far the output moves between inputs; "
             "what is allowed is derived, not chosen; the worst comparison counts.",
-            tables=[*matrices[:1], *_present(parity.parity_table(variants))],
+            tables=[*matrices[:1], *_present(parity.parity_table(variants), parity.file_table(variants))],
             folded=_present(
                 *matrices[1:],
                 matrix.verdict_table(variants),

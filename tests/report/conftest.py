@@ -37,7 +37,7 @@ COST = {
 TOTAL = 360
 LEVELS = (
     *(("onnxruntime", level) for level in ("disabled", "basic", "extended", "all")),
-    ("openvino", "f32"),
+    ("openvino", "default"),
 )
 INPUTS = {"validation": 360, "random": 32, "extremes": 8}
 PLACES = ((1, 1), (1, 2), (2, 1), (7, 1))

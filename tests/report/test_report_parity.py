@@ -18,7 +18,14 @@ from edgeacts.report.conformance import (
 from edgeacts.report.divergence import divergence_plots, divergence_problems, divergence_table
 from edgeacts.report.evidence import Evidence, collect
 from edgeacts.report.matrix import budget_table, matrix_tables, used_words
-from edgeacts.report.parity import comparison_table, parity_outcome, parity_problems, parity_table
+from edgeacts.report.parity import (
+    comparison_table,
+    file_table,
+    parity_cell,
+    parity_outcome,
+    parity_problems,
+    parity_table,
+)
 from edgeacts.report.variants import Variant, join
 
 replace = msgspec.structs.replace
@@ -53,10 +60,11 @@ def test_matrix_has_a_cell_per_place_with_the_share_of_the_budget(tmp_path: Path
     )  # fmt: skip
     assert [row[0].text for row in table.rows] == [
         *(f"ONNX Runtime · {level} · float32" for level in ("disabled", "basic", "extended", "all")),
-        "OpenVINO · f32 · float32",
+        "OpenVINO · default · float32",
     ]
     for row in table.rows:
         level = row[0].text.split(" · ")[1]
+        assert row[0].note == ("deployed" if level in {"all", "default"} else "")
         for cell, (batch, threads) in zip(row[1:], ((1, 1), (1, 2), (2, 1), (7, 1)), strict=True):
             used = worst(verdict.rows, level, batch, threads)
             assert cell.value == pytest.approx(used)
@@ -93,6 +101,49 @@ def test_blind_is_neither_pass_nor_fail(tmp_path: Path, maker: Any) -> None:
     assert "do not deploy" not in text
     told = page.with_name("summary.md").read_text(encoding="utf-8")
     assert "60 of 60 comparisons mean nothing: the output hardly moves with its input" in told
+
+
+def test_blind_on_one_set_of_inputs_is_no_matter_where_another_passed(tmp_path: Path, maker: Any) -> None:
+    """Row 0 is of batch 1 and one thread on the validation images; random and extreme inputs judge the same output."""
+    verdict = with_row(
+        maker.verdict("relu"),
+        0,
+        outcome="blind",
+        relative_error=1e-9,
+        max_error=4.1e-9,
+        p999_error=0.0,
+        mean_error=0.0,
+    )
+    variants = verified(tmp_path, verdict)
+    assert len(variants) == 1
+    assert (matrix_tables(variants)[0].rows[0][1].note, parity_outcome(variants[0])) == ("pass", "pass")
+    assert parity_table(variants).rows[0][2].text == "pass"  # type: ignore[union-attr]
+
+
+def test_checks_of_the_file_are_a_table_of_their_own(tmp_path: Path, maker: Any) -> None:
+    nothing = {
+        "relative_error": None,
+        "max_error": None,
+        "p999_error": None,
+        "mean_error": None,
+        "movement": None,
+    }
+    verdict = with_row(
+        maker.verdict("relu"), 0, "fail", outcome="fail", runtime="file", level="", precision="", batch=0, threads=0,
+        inputs="metadata", output="edgeacts.classes", reason="metadata edgeacts.classes is missing", **nothing,
+    )  # fmt: skip
+    variants = verified(tmp_path, verdict)
+    (matrix,) = matrix_tables(variants)
+    assert matrix.rows[0][0].text == "ONNX Runtime · disabled · float32"
+    assert "batch 0" not in " ".join(matrix.columns)
+    assert {row[1].text for row in parity_table(variants).rows} == {
+        "ONNX Runtime float32",
+        "OpenVINO float32",
+    }  # type: ignore[union-attr]
+    table = file_table(variants)
+    assert table is not None
+    assert [cell.text for cell in table.rows[0][1:3]] == ["metadata edgeacts.classes", "fail"]
+    assert parity_cell(variants[0]).note == "60 comparisons; metadata edgeacts.classes is missing"
 
 
 def test_failed_outranks_blind(tmp_path: Path, maker: Any) -> None:
