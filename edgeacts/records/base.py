@@ -33,19 +33,21 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     @classmethod
     def from_json(cls, data: bytes, where: str = "record") -> Self:
         """Decode and validate; `where` names the source in the error."""
-        wanted = cls.__struct_defaults__[-1] if cls.__struct_fields__[-1] == "version" else None
         try:
-            version = msgspec.json.decode(data, type=_Version).version
-            if version != wanted:
+            head = msgspec.json.decode(data, type=_Head)
+            wanted = cls.__struct_defaults__[-1] if cls.__struct_fields__[-1] == "version" else head.version
+            # Before the fields, which other versions have others of; but another kind is no other version.
+            if head.kind == cls.__struct_config__.tag and head.version not in (None, wanted):
                 raise DamagedFile(
-                    f"{where} is a {cls.__name__} of version {version}; this edgeacts reads {wanted}"
+                    f"{where} is a {cls.__name__} of version {head.version}; this edgeacts reads {wanted}"
                 )
             return msgspec.json.decode(data, type=cls)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             raise DamagedFile(f"{where} is not a valid {cls.__name__}: {error}") from None
 
 
-class _Version(msgspec.Struct):
+class _Head(msgspec.Struct):
+    kind: str | None = None
     version: int | None = None
 
 
