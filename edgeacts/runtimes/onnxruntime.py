@@ -116,6 +116,7 @@ class OnnxRuntimeSession(Session):
             "level": self._level,
             "accelerated": None if manifest is None else f"{manifest.chosen}: {manifest.reason}",
             "threads": self._threads,
+            "spinning": "stops with the run" if self._threads > 1 else None,
             "precision": ort_graph.summary(ort_graph.precisions(graph)),
             "precision_from": source,
             "operators": ort_graph.listing(ort_graph.operators(graph)),
