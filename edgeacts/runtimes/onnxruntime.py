@@ -153,6 +153,7 @@ class OnnxRuntimeSession(Session):
             "accelerated": None if manifest is None else f"{manifest.chosen}: {manifest.reason}",
             "threads": self._threads,
             "streams": self._streams,
+            "spinning": "stops with the run" if self._threads > 1 else None,
             "precision": ort_graph.summary(ort_graph.precisions(graph)),
             "precision_from": source,
             **({"bound": "inputs and outputs on the GPU, runs timed to its end"} if self._on_gpu else {}),

@@ -163,7 +163,10 @@ def test_a_damaged_table_is_found_where_it_is(monkeypatch: pytest.MonkeyPatch) -
             wrong = grid.coefficients.copy()
             wrong[0, int(np.floor(2.5 / grid.step)) % grid.segments] += 1e-4
             grids.append(replace(grid, coefficients=wrong))
-        return replace(table, wide=grids[0], narrow=grids[1])
+        assert table.quotient is not None
+        top = table.quotient.numerator.copy()
+        top[1] += 5e-5 * table.quotient.denominator[0]
+        return replace(table, wide=grids[0], narrow=grids[1], quotient=replace(table.quotient, numerator=top))
 
     monkeypatch.setattr(measure, "compile_table", damaged)
     record = measure_conformance("accelerated", ["mish"], ["float32"], mantissas=FEW)

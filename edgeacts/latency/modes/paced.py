@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import math
 import statistics
 import time
@@ -16,6 +15,7 @@ from edgeacts.latency.modes.common import Cell, Common, check_number, plan, run_
 from edgeacts.latency.modes.process import executed, feeds_of, open_job
 from edgeacts.latency.modes.statistics import quantiles_ns
 from edgeacts.latency.subprocesses import Message
+from edgeacts.latency.timing import gc_paused
 from edgeacts.records import PacedRecord, PacedSeries
 
 OPTIONS = ("rate_hz", "duration_s")
@@ -98,27 +98,26 @@ def frames(job: Mapping[str, Any]) -> Iterator[Message]:
     with open_job(job) as session:
         feeds = feeds_of(job, session)
         call = session.bind(feeds)
-        gc.collect()
-        gc.disable()
-        for _ in pace(call, rate, max(1, round(rate * _WARMUP_S))):
-            pass
-        taken: list[Frame] = []
-        told_ns = 0
-        for frame in pace(call, rate, count):
-            taken.append(frame)
-            if frame.end_ns - told_ns >= 1e9:
-                yield {"progress": (frame.end_ns - told_ns) / 1e9}
-                told_ns = frame.end_ns
-        unpaced = [_timed(call) for _ in range(_BACK_TO_BACK)]
-        yield {
-            "frames": count,
-            "late": late(taken, rate),
-            "begin_ns": [frame.begin_ns for frame in taken],
-            "taken_ns": [frame.end_ns - frame.begin_ns for frame in taken],
-            "wall_ns": max(taken[-1].end_ns, round(count * 1e9 / rate)),
-            "unpaced_ns": statistics.median(unpaced),
-            "executed": executed(session, feeds),
-        }
+        with gc_paused():
+            for _ in pace(call, rate, max(1, round(rate * _WARMUP_S))):
+                pass
+            taken: list[Frame] = []
+            told_ns = 0
+            for frame in pace(call, rate, count):
+                taken.append(frame)
+                if frame.end_ns - told_ns >= 1e9:
+                    yield {"progress": (frame.end_ns - told_ns) / 1e9}
+                    told_ns = frame.end_ns
+            unpaced = [_timed(call) for _ in range(_BACK_TO_BACK)]
+            yield {
+                "frames": count,
+                "late": late(taken, rate),
+                "begin_ns": [frame.begin_ns for frame in taken],
+                "taken_ns": [frame.end_ns - frame.begin_ns for frame in taken],
+                "wall_ns": max(taken[-1].end_ns, round(count * 1e9 / rate)),
+                "unpaced_ns": statistics.median(unpaced),
+                "executed": executed(session, feeds),
+            }
 
 
 def _timed(call: Callable[[], object]) -> int:

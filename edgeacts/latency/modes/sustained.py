@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import statistics
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,6 +14,7 @@ from edgeacts.latency.modes.common import Cell, Common, check_number, plan, run_
 from edgeacts.latency.modes.process import executed, feeds_of, frequency_mhz, open_job
 from edgeacts.latency.modes.statistics import drift
 from edgeacts.latency.subprocesses import Message
+from edgeacts.latency.timing import gc_paused
 from edgeacts.records import SustainedRecord, SustainedSeries
 
 OPTIONS = ("duration_s",)
@@ -86,22 +86,21 @@ def stretch(job: Mapping[str, Any]) -> Iterator[Message]:
     with open_job(job) as session:
         feeds = feeds_of(job, session)
         call = session.bind(feeds)
-        gc.collect()
-        gc.disable()
-        taken: list[Window] = []
-        for window in windows(call, job["duration_s"], job["window_s"]):
-            taken.append(window)
-            yield {"progress": job["window_s"]}
-        if len(taken) < MIN_WINDOWS:
-            raise EdgeactsError(
-                f"only {len(taken)} runs fit into {job['duration_s']:g} s, a drift needs {MIN_WINDOWS}: give a longer duration"
-            )
-        yield {
-            "median_ns": [window.median_ns for window in taken],
-            "runs": [window.runs for window in taken],
-            "frequency_mhz": [window.frequency_mhz for window in taken],
-            "executed": executed(session, feeds),
-        }
+        with gc_paused():
+            taken: list[Window] = []
+            for window in windows(call, job["duration_s"], job["window_s"]):
+                taken.append(window)
+                yield {"progress": job["window_s"]}
+            if len(taken) < MIN_WINDOWS:
+                raise EdgeactsError(
+                    f"only {len(taken)} runs fit into {job['duration_s']:g} s, a drift needs {MIN_WINDOWS}: give a longer duration"
+                )
+            yield {
+                "median_ns": [window.median_ns for window in taken],
+                "runs": [window.runs for window in taken],
+                "frequency_mhz": [window.frequency_mhz for window in taken],
+                "executed": executed(session, feeds),
+            }
 
 
 def _series(cell: Cell, message: Message, window_s: float, seed: int) -> SustainedSeries:

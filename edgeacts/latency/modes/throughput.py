@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,6 +17,7 @@ from edgeacts.latency.modes.common import Cell, Common, check_integer, check_num
 from edgeacts.latency.modes.process import executed, feeds_of, open_job
 from edgeacts.latency.modes.statistics import mean_interval
 from edgeacts.latency.subprocesses import Message
+from edgeacts.latency.timing import gc_paused
 from edgeacts.records import ThroughputRecord, ThroughputSeries
 
 OPTIONS = ("streams", "duration_s")
@@ -109,17 +109,16 @@ def requests(job: Mapping[str, Any]) -> Iterator[Message]:
     with open_job(job, streams=job["streams"]) as session:
         feeds = feeds_of(job, session)
         calls = [session.bind(feeds) for _ in range(job["streams"])]
-        gc.collect()
-        gc.disable()
-        for _ in saturate(calls, job["duration_s"] * _WARMUP_SHARE, []):
-            pass
-        ended_ns: list[int] = []
-        for seconds in saturate(calls, job["duration_s"], ended_ns):
-            yield {"progress": seconds}
-        found = rates(ended_ns, job["duration_s"], job["batch"])
-        if not any(found):
-            raise EdgeactsError(f"no run ended within {job['duration_s']:g} s: give a longer duration")
-        yield {"items_per_s": found, "executed": executed(session, feeds, streams=job["streams"])}
+        with gc_paused():
+            for _ in saturate(calls, job["duration_s"] * _WARMUP_SHARE, []):
+                pass
+            ended_ns: list[int] = []
+            for seconds in saturate(calls, job["duration_s"], ended_ns):
+                yield {"progress": seconds}
+            found = rates(ended_ns, job["duration_s"], job["batch"])
+            if not any(found):
+                raise EdgeactsError(f"no run ended within {job['duration_s']:g} s: give a longer duration")
+            yield {"items_per_s": found, "executed": executed(session, feeds, streams=job["streams"])}
 
 
 def _series(cell: Cell, message: Message, streams: int, batch: int, seed: int) -> ThroughputSeries:
