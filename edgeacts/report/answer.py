@@ -32,6 +32,8 @@ MAX_NAMES = 8
 def headline(variants: Sequence[Variant], settings: Sequence[Setting]) -> str:
     """One sentence: what is the most accurate, what it costs, and what this run cannot tell apart from it."""
     names, ranked = short_names(variants), _ranked(variants)
+    if any(parity_outcome(variant) == "fail" for variant in variants) and not ranked:
+        return _parity_words(variants, names)
     if not ranked:
         return _fastest(variants, settings[0], names) if settings else _parity_words(variants, names)
     (best, record), tied = ranked[0], [variant for variant, _ in _tied(ranked)]

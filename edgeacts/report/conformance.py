@@ -13,6 +13,7 @@ from edgeacts.report.cells import (
     log_heat,
     number,
     outcome_cell,
+    small,
     source_cell,
     words,
 )
@@ -41,27 +42,46 @@ def heat_tables(evidence: Evidence) -> list[Table]:
 def _heat(item: Sourced[ConformanceRecord], dtype: str, index: int) -> Table:
     record = item.record
     rows = [row for row in record.rows if row.dtype == dtype]
-    ways = list(dict.fromkeys(_way(row) for row in rows))
-    found = {(row.activation, _way(row)): row for row in rows}
+    ways = list(dict.fromkeys(_column(row) for row in rows))
+    found: dict[tuple[str, str], ConformanceRow] = {}
+    for row in rows:
+        known = found.setdefault((row.activation, _column(row)), row)
+        if _rank(row) > _rank(known):
+            found[row.activation, _column(row)] = row
     made = tuple(
         (Cell(name, sources=(item.source,)), *(_ulp_cell(found.get((name, way))) for way in ways))
         for name in dict.fromkeys(row.activation for row in rows)
     )
-    runtime = f"{RUNTIME_NAMES.get(record.runtime, record.runtime)} {record.runtime_version}"
+    version = record.runtime_version.split("-")[0]
+    runtime = f"{RUNTIME_NAMES.get(record.runtime, record.runtime)} {version}"
     return Table(f"ulp-{index}", f"{runtime}, {dtype}", ("activation", *ways), made)
 
 
 def _way(row: ConformanceRow) -> str:
-    return row.kind if row.form in ("", row.kind) else f"{row.kind} {row.form}"
+    """Kind and form in words, each once."""
+    return row.form if row.form.startswith(row.kind) else f"{row.kind} {row.form}".strip()
+
+
+def _column(row: ConformanceRow) -> str:
+    """Operators of the runtime share a column: each activation has its own."""
+    return "native operator" if row.kind == "native" else _way(row)
+
+
+def _rank(row: ConformanceRow) -> tuple[int, float]:
+    """The higher the worse."""
+    order = ("refused", "reported", "pass", "fail")
+    return order.index(row.outcome), float("inf") if row.max_ulp is None else row.max_ulp
 
 
 def _ulp_cell(row: ConformanceRow | None) -> Cell:
     if row is None:
         return Cell(number=True)
     if row.outcome == "refused":
-        return Cell("refused", row.reason, TONES["refused"], number=True)
+        return Cell("refused", tone=TONES["refused"], number=True)
     differ = differing(row)
-    notes = [] if row.outcome == "reported" else [str(row.outcome)]
+    notes = [row.form.removeprefix("native ")] if row.kind == "native" and row.form != "native" else []
+    if row.outcome != "reported":
+        notes.append(f"{row.outcome}, {small(row.scaled_error)}")
     if differ:
         notes.append("1 special differs" if len(differ) == 1 else f"{len(differ)} specials differ")
     if row.not_finite:

@@ -16,6 +16,8 @@ LONG_NAME = 14
 MAX_LINE = 20
 """Characters of a row's name in a line; longer ones are clipped in plots, whole in tables."""
 MAX_PART = 30
+LEGEND_LINE = 19
+"""Pixels of an entry of a legend; on a narrow screen each has a line of its own."""
 MAX_PLOTS = 6
 """Plots of one sort, one a setting or file; further ones have their tables only."""
 MAX_ROWS = 30
@@ -149,7 +151,8 @@ def stacked(
     rows: Sequence[str], parts: Mapping[str, Sequence[float]], title: str, hover: str, **axis: Any
 ) -> Any:
     """A bar of `parts` per row, the first row at the bottom; `hover` is the d3 format of a part's value."""
-    plot = blank(130 + 46 * len(rows), title, xaxis={"nticks": 6, **axis}, yaxis=row_axis(rows))
+    height = 84 + 46 * len(rows) + LEGEND_LINE * len(parts)
+    plot = blank(height, title, xaxis={"nticks": 6, **axis}, yaxis=row_axis(rows))
     for (part, values), colour in zip(parts.items(), part_colours(parts).values(), strict=True):
         plot.add_bar(
             x=list(values),

@@ -148,7 +148,8 @@ def _front(
         for p in best
     )
     alt = f"Test accuracy against median latency ({title}). On the front: {told or 'nothing'}."
-    note = _note(groups, "" in [side for side, label in zip(sides, labels, strict=True) if label])
+    pale = "Pale: parity failed, no choice. " if any(point.failed for point in found) else ""
+    note = pale + _note(groups, "" in [side for side, label in zip(sides, labels, strict=True) if label])
     return Plot(
         name, title, alt, plot, _table(name, title, found, best), note, several, _filters(found, several)
     )

@@ -125,7 +125,8 @@ def _of_choices(variants: list[Variant], settings: list[Setting], colours: dict[
             "cost",
             "Cost of an activation",
             "Latency over that of the baseline, the first model on the same runtime. "
-            "A verdict is said only when the whole interval is on one side of 1.",
+            "A verdict is said only when the whole interval is on one side of 1. Ratios are taken within blocks, which a "
+            "change of the machine's speed hardly touches: they may differ from the ratio of two medians.",
             cost.cost_plots(variants, colours, settings),
         ),
     ]
@@ -159,10 +160,10 @@ def _of_parity(evidence: Evidence, variants: list[Variant]) -> list[Section]:
             "conformance",
             "Conformance of the activations",
             "Largest error of each activation in units in the last place (ULP), by runtime, way and dtype; 0.5 is correctly "
-            "rounded, and the shade is the logarithm of the error. Pass and fail: within the bound that is stated for a way; "
-            "native operators have none and are only reported.",
-            tables=[*conformance.heat_tables(evidence), *_present(conformance.special_table(evidence))],
-            folded=_present(conformance.conformance_table(evidence)),
+            "rounded, and the shade is the logarithm of the error. Bounds are stated in |error| / max(1, |x|), whose largest "
+            "stands beside pass or fail: where f(x) is almost 0, an error within it is many ULP. Without a bound it is reported.",
+            tables=conformance.heat_tables(evidence),
+            folded=_present(conformance.special_table(evidence), conformance.conformance_table(evidence)),
         ),
     ]
 

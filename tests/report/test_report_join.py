@@ -157,6 +157,13 @@ def test_failed_parity_rules_a_variant_out(run_folder: Path, maker: Any) -> None
     assert told[-1] == "Parity failed for nish: do not deploy."
 
 
+def test_when_all_failed_parity_that_is_the_headline(tmp_path: Path, maker: Any) -> None:
+    maker.training("relu").write(tmp_path / "training.json")
+    maker.verdict("relu", "fail").write(tmp_path / "verdict.json")
+    maker.latency(("relu",)).write(tmp_path / "latency.json")
+    assert answer_of(tmp_path)[0] == "Parity failed for relu: do not deploy."
+
+
 @pytest.mark.parametrize(("correct", "reaches"), [(340, True), (250, False)])
 def test_tie_follows_the_intervals(tmp_path: Path, maker: Any, correct: int, reaches: bool) -> None:
     for activation, right in (("relu", correct), ("mish", 346)):

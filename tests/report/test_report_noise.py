@@ -12,7 +12,7 @@ from edgeacts.records import LatencyRecord
 from edgeacts.report import build_report
 from edgeacts.report.cells import block_medians, latency_interval
 from edgeacts.report.cost import cost_plots
-from edgeacts.report.drawing import thinned
+from edgeacts.report.drawing import stacked, thinned
 from edgeacts.report.evidence import Evidence, collect
 from edgeacts.report.modes import cold_plots, memory_plots, paced_plots, sustained_plots, throughput_plots
 from edgeacts.report.noise import (
@@ -130,6 +130,14 @@ def test_thinning_keeps_outliers_and_order() -> None:
     assert kept == sorted(kept)
     assert {1234, 8765} <= set(kept)
     assert thinned([3.0, 1.0], 100) == [0, 1]
+
+
+def test_legend_of_many_parts_takes_no_room_from_the_bars() -> None:
+    few, many = (
+        stacked(["a", "b"], {f"part {i}": [1.0, 2.0] for i in range(count)}, "ms", ".3g") for count in (3, 8)
+    )
+    assert many.layout.height - few.layout.height >= 5 * 18
+    assert len({trace.marker.color for trace in many.data}) == 8
 
 
 # ---- the other modes
