@@ -68,7 +68,7 @@ def mode_action(arguments: argparse.Namespace) -> int:
     chosen = mode(arguments.mode)
     record = chosen.measure(
         arguments.models, runtimes=arguments.runtime, threads=arguments.threads, provider=arguments.provider,
-        level=arguments.level, precision=arguments.precision, batch=arguments.batch, sizes=sizes(arguments.size),
+        level=arguments.level, precision=arguments.executed_precision, batch=arguments.batch, sizes=sizes(arguments.size),
         seed=arguments.seed, labels=arguments.label or None, progress=on_terminal(),
         **_given(arguments, chosen.OPTIONS),
     )  # fmt: skip

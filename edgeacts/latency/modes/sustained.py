@@ -93,7 +93,8 @@ def stretch(job: Mapping[str, Any]) -> Iterator[Message]:
                 yield {"progress": job["window_s"]}
             if len(taken) < MIN_WINDOWS:
                 raise EdgeactsError(
-                    f"only {len(taken)} runs fit into {job['duration_s']:g} s, a drift needs {MIN_WINDOWS}: give a longer duration"
+                    f"only {len(taken)} runs fit into {job['duration_s']:g} s, a drift needs {MIN_WINDOWS}: "
+                    "give a longer duration"
                 )
             yield {
                 "median_ns": [window.median_ns for window in taken],
