@@ -196,7 +196,7 @@ def profile(model: Path) -> float:
 
 
 def bars(found: Row) -> Row:
-    """What the issue asks for, and what came out."""
+    """What is promised, and what came out."""
     result: Row = {}
     for part in ("aa", "load"):
         rows = found.get(part, [])

@@ -7,8 +7,8 @@ Model and baseline run once in every round, within milliseconds of each other, s
     process   interquartile mean of its blocks
     ratio     exp of the mean of the processes
 
-On this project's noisy two-core machine (12 to 30 processes of 0.7 to 2 s, a model of 2.3 ms against copies of itself) a
-process's value has a standard deviation of 0.4 %; by the ratio of the blocks' medians it is 0.8 to 1.4 %, by that of the
+On a noisy two-core virtual machine (12 to 30 processes of 0.7 to 2 s, a model of 2.3 ms against copies of itself) a process's
+value has a standard deviation of 0.4 %; by the ratio of the blocks' medians it is 0.8 to 1.4 %, by that of the
 lower quartiles 0.5 to 0.9 %, by that of the means 0.7 to 2 %. Nothing is cut: every sample takes part in its median.
 
 Blocks of a process are not independent of each other, and two sessions of one file differ by a per cent from one process to
@@ -24,8 +24,7 @@ import numpy as np
 
 CONFIDENCE = 0.95
 _RESAMPLES = 2000
-# What is known before anything is measured: sessions of one file differ by 1.5 % between processes (FACTS of this project: 1
-# to 4 % at most). It weighs as much as three processes, so one process cannot pretend certainty, nor can five that agree by
+# What is known before anything is measured: sessions of one file differ by 1.5 % between processes (1 to 4 % were seen). It weighs as much as three processes, so one process cannot pretend certainty, nor can five that agree by
 # chance at the moment when it is asked whether they are enough.
 _USUAL_SPREAD = 0.015
 _USUAL_WEIGHT = 3

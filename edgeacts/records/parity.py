@@ -69,7 +69,7 @@ class ParityRow(Record, frozen=True):
 
 
 class Verdict(Record, frozen=True, tag_field="kind", tag="verdict"):
-    """Outcome of a parity check: `fail` if one comparison failed, `blind` if none did but agreement means nothing, `pass`."""
+    """Outcome of a parity check: `fail` if one comparison failed, `blind` if an output could be judged nowhere, else `pass`."""
 
     reference: str
     reference_sha256: str
@@ -86,5 +86,5 @@ class Verdict(Record, frozen=True, tag_field="kind", tag="verdict"):
 
     @property
     def passed(self) -> bool:
-        """Whether at least one comparison was made, every one passed, and none is blind."""
+        """Whether every output was judged at least once in each session, and no comparison failed."""
         return self.outcome == "pass"
