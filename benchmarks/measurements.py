@@ -38,8 +38,10 @@ def latency_rows(found: Mapping[str, Any]) -> list[tuple[str, str, str]]:
             f"{bars['load']['false_verdicts_beyond_5_percent']} beyond 5 %",
         ),
     ]
-    for row in found.get("agreement", []):
-        rows.append((f"median over that of {row['of']}", "within 5 %", f"{row['ratio']:.3f}"))
+    rows += [
+        (f"median over that of {row['of']}", "within 5 %", f"{row['ratio']:.3f}")
+        for row in found.get("agreement", [])
+    ]
     return rows
 
 

@@ -24,8 +24,9 @@ import numpy as np
 
 CONFIDENCE = 0.95
 _RESAMPLES = 2000
-# What is known before anything is measured: sessions of one file differ by 1.5 % between processes (1 to 4 % were seen). It weighs as much as three processes, so one process cannot pretend certainty, nor can five that agree by
-# chance at the moment when it is asked whether they are enough.
+# What is known before anything is measured: sessions of one file differ by 1.5 % between processes (1 to 4 % were seen). It
+# weighs as much as three processes, so one process cannot pretend certainty, nor can five that agree by chance at the moment
+# when it is asked whether they are enough.
 _USUAL_SPREAD = 0.015
 _USUAL_WEIGHT = 3
 
