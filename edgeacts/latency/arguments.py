@@ -27,6 +27,23 @@ def check_arguments(
     sizes: Mapping[str, int],
 ) -> None:
     """Raises UsageError that names the argument, its range and what was given."""
+    check_subjects(paths, runtimes, batch=batch, sizes=sizes)
+    if rounds is not None:
+        check_integer("rounds", rounds, LEAST_ROUNDS, MAX_ROUNDS)
+    if rounds is None and budget_s is None:
+        raise UsageError("give budget_s or rounds: a width of the interval alone may never be reached")
+    if within is not None and not MIN_WITHIN <= within <= MAX_WITHIN:
+        raise UsageError(
+            f"within must be a share from {MIN_WITHIN:g} to {MAX_WITHIN:g} (0.02 for 2 %), got {within!r}"
+        )
+    if budget_s is not None and not (math.isfinite(budget_s) and budget_s > 0):
+        raise UsageError(f"budget_s must be a positive number of seconds, got {budget_s!r}")
+
+
+def check_subjects(
+    paths: Sequence[Path], runtimes: Sequence[str], *, batch: int, sizes: Mapping[str, int]
+) -> None:
+    """What every way of measuring asks for. Raises UsageError that names the argument and what was given."""
     if not paths or not runtimes:
         raise UsageError(f"nothing to measure: give at least one {'model' if not paths else 'runtime'}")
     for runtime in runtimes:
@@ -36,19 +53,9 @@ def check_arguments(
             raise UsageError(
                 f"model {path} {'is a folder, a file is needed' if path.is_dir() else 'does not exist'}"
             )
-    if rounds is not None:
-        _check_integer("rounds", rounds, LEAST_ROUNDS, MAX_ROUNDS)
-    if rounds is None and budget_s is None:
-        raise UsageError("give budget_s or rounds: a width of the interval alone may never be reached")
-    _check_integer("batch", batch, 1, MAX_BATCH)
+    check_integer("batch", batch, 1, MAX_BATCH)
     for name, size in sizes.items():
-        _check_integer(f"size of {name!r}", size, 1, MAX_DIMENSION)
-    if within is not None and not MIN_WITHIN <= within <= MAX_WITHIN:
-        raise UsageError(
-            f"within must be a share from {MIN_WITHIN:g} to {MAX_WITHIN:g} (0.02 for 2 %), got {within!r}"
-        )
-    if budget_s is not None and not (math.isfinite(budget_s) and budget_s > 0):
-        raise UsageError(f"budget_s must be a positive number of seconds, got {budget_s!r}")
+        check_integer(f"size of {name!r}", size, 1, MAX_DIMENSION)
 
 
 def level_for(runtimes: Sequence[str], level: str | None) -> dict[str, str | None]:
@@ -83,6 +90,7 @@ def unique_labels(paths: Sequence[Path], labels: Sequence[str] | None) -> list[s
     return unique
 
 
-def _check_integer(what: str, value: int, low: int, high: int) -> None:
+def check_integer(what: str, value: object, low: int, high: int) -> None:
+    """Raises UsageError outside [low, high], and for what is no integer."""
     if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
         raise UsageError(f"{what} must be an integer from {low} to {high}, got {value!r}")

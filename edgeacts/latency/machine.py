@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _PROC = Path("/proc")
+_SYSTEM = Path("/sys/devices/system/cpu")
 # Fields of the `cpu` line of /proc/stat, in clock ticks of all cores; what follows them is contained in `user` and `nice`.
 _FIELDS = ("user", "nice", "system", "idle", "iowait", "irq", "softirq", "steal")
 
@@ -52,8 +53,17 @@ def _ticks(proc: Path) -> dict[str, int] | None:
         return None
 
 
-def frequency_mhz(cores: tuple[int, ...] | None, proc: Path = _PROC) -> float | None:
-    """Mean clock frequency of `cores` (None: of all), as the kernel reports it."""
+def _governed_mhz(core: int, system: Path) -> float | None:
+    try:
+        return float((system / f"cpu{core}/cpufreq/scaling_cur_freq").read_text()) / 1000
+    except (OSError, ValueError):
+        return None
+
+
+def frequency_mhz(cores: tuple[int, ...] | None, proc: Path = _PROC, system: Path = _SYSTEM) -> float | None:
+    """Mean clock frequency of `cores` (None: of all), as the kernel reports it: governors' readings, else /proc/cpuinfo."""
+    if governed := [mhz for core in cores or () if (mhz := _governed_mhz(core, system)) is not None]:
+        return sum(governed) / len(governed)
     try:
         text = (proc / "cpuinfo").read_text(errors="replace")
     except OSError:

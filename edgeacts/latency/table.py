@@ -6,9 +6,9 @@ from itertools import groupby
 from statistics import mean
 
 from edgeacts.latency.intervals import Interval
+from edgeacts.latency.text import WIDTH, milliseconds, plural, shorten
 from edgeacts.records import LatencyBlock, LatencyRecord, LatencySeries, NoiseFloor
 
-WIDTH = 80
 _LABEL, _EXECUTED, _TIME, _RATIO, _VERDICT = 22, 9, 8, 21, 12
 _MATTERS = {"steal": 0.01, "other": 0.05}  # shares of the machine's time from which they are worth a line
 
@@ -36,14 +36,14 @@ def interval_text(ratio: float, low: float, high: float) -> str:
 
 
 def _header(runtime: str, p90: bool) -> str:
-    name = _shorten(runtime, _LABEL - 1)
+    name = shorten(runtime, _LABEL - 1)
     times = f"{'p50 ms':>{_TIME}}{'p90 ms' if p90 else '':>{_TIME}}"
     return f"{name:<{_LABEL}}{'executed':<{_EXECUTED}}{times}{'ratio, interval':>{_RATIO}}"
 
 
 def _line(series: LatencySeries, p90: bool) -> str:
-    label = _shorten(series.label, _LABEL - 1)
-    precision = _shorten(str(series.executed.get("precision", "unknown")), _EXECUTED - 1)
+    label = shorten(series.label, _LABEL - 1)
+    precision = shorten(str(series.executed.get("precision", "unknown")), _EXECUTED - 1)
     times = f"{milliseconds(series.median_ns):>{_TIME}}"
     tail = series.quantiles_ns.get("p90")
     times += f"{(milliseconds(tail) if tail else '-') if p90 else '':>{_TIME}}"
@@ -70,10 +70,10 @@ def floor_text(floor: NoiseFloor, baseline: str) -> str:
 def _design(record: LatencyRecord) -> str:
     rounds = len(record.series[0].samples_ns)
     parts = [
-        _count(record.threads, "thread"),
+        plural(record.threads, "thread"),
         f"batch {record.batch}",
-        f"{record.confidence:.0%} intervals over {_count(record.processes, 'fresh process', 'es')}, "
-        f"{_count(len(record.blocks), 'block')}, {_count(rounds, 'interleaved round')} after {record.warmup_rounds} of warm-up",
+        f"{record.confidence:.0%} intervals over {plural(record.processes, 'fresh process', 'es')}, "
+        f"{plural(len(record.blocks), 'block')}, {plural(rounds, 'interleaved round')} after {record.warmup_rounds} of warm-up",
     ]
     return f"{', '.join(parts)}; {stopped_text(record)} {record.circumstances.cpu}."
 
@@ -104,23 +104,5 @@ def _machine(blocks: Sequence[LatencyBlock]) -> Iterable[str]:
         yield f"Other processes used {mean(other):.0%} of the machine, {max(other):.0%} in the worst block."
 
 
-def _count(number: int, what: str, plural: str = "s") -> str:
-    return f"{number} {what}{plural if number != 1 else ''}"
-
-
 def _percent(share: float) -> str:
     return f"{100 * share:.2g} %" if share < 1 else f"{100 * share:.0f} %"
-
-
-def milliseconds(nanoseconds: float) -> str:
-    """Four significant digits or three decimals, whichever is shorter: 0.012, 12.35, 1235."""
-    value = nanoseconds / 1e6
-    return f"{value:.{3 if value < 10 else 2 if value < 100 else 1 if value < 1000 else 0}f}"
-
-
-def _shorten(text: str, width: int) -> str:
-    """The text, or its two ends with `…` between: what tells variants apart stands at either end."""
-    if len(text) <= width:
-        return text
-    tail = (width - 1) // 2
-    return f"{text[: width - 1 - tail]}…{text[len(text) - tail :]}"

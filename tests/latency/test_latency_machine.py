@@ -49,12 +49,17 @@ def test_frequency_is_that_of_the_cores_used(tmp_path: Path) -> None:
     (tmp_path / "cpuinfo").write_text(
         "processor: 0\ncpu MHz\t\t: 2000.5\nprocessor: 1\ncpu MHz\t\t: 3000.5\n"
     )
-    assert machine.frequency_mhz((1,), tmp_path) == 3000.5
-    assert machine.frequency_mhz(None, tmp_path) == 2500.5
-    assert machine.frequency_mhz((7,), tmp_path) == 2500.5
+    assert machine.frequency_mhz((1,), tmp_path, tmp_path) == 3000.5
+    assert machine.frequency_mhz(None, tmp_path, tmp_path) == 2500.5
+    assert machine.frequency_mhz((7,), tmp_path, tmp_path) == 2500.5
+    governor = tmp_path / "cpu1" / "cpufreq"
+    governor.mkdir(parents=True)
+    (governor / "scaling_cur_freq").write_text("1800250\n")
+    assert machine.frequency_mhz((1,), tmp_path, tmp_path) == 1800.25
+    assert machine.frequency_mhz((0,), tmp_path, tmp_path) == 2000.5
     (tmp_path / "cpuinfo").write_text("processor: 0\nFeatures: asimd\n")
-    assert machine.frequency_mhz((0,), tmp_path) is None
-    assert machine.frequency_mhz((0,), tmp_path / "none") is None
+    assert machine.frequency_mhz((0,), tmp_path, tmp_path) is None
+    assert machine.frequency_mhz((0,), tmp_path / "none", tmp_path) is None
 
 
 def test_processes_take_the_cores_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:

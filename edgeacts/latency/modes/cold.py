@@ -11,12 +11,12 @@ from pathlib import Path
 from typing import Unpack
 
 from edgeacts.errors import EdgeactsError
-from edgeacts.latency.modes import text
+from edgeacts.latency import text
+from edgeacts.latency.arguments import check_integer
 from edgeacts.latency.modes.common import (
     Cell,
     Common,
     Plan,
-    check_integer,
     plan,
     raise_nothing_measured,
     subject,

@@ -15,10 +15,9 @@ from tqdm import tqdm
 from edgeacts.circumstances import Circumstances, circumstances
 from edgeacts.errors import EdgeactsError, UsageError
 from edgeacts.files import sha256_file
-from edgeacts.latency.arguments import MAX_BATCH, MAX_DIMENSION, level_for, unique_labels
+from edgeacts.latency.arguments import check_subjects, level_for, unique_labels
 from edgeacts.latency.subprocesses import Fresh, Message
-from edgeacts.names import check_name
-from edgeacts.runtimes import Executed, resolve_threads, runtime_names
+from edgeacts.runtimes import Executed, resolve_threads
 
 
 class Common(TypedDict, total=False):
@@ -100,18 +99,7 @@ def plan(
 ) -> Plan:
     """Every model on every runtime. Raises UsageError that names the argument and what was given."""
     paths = [Path(model) for model in models]
-    if not paths or not runtimes:
-        raise UsageError(f"nothing to measure: give at least one {'model' if not paths else 'runtime'}")
-    for runtime in runtimes:
-        check_name(runtime, runtime_names(), "runtime")
-    for path in paths:
-        if not path.is_file():
-            raise UsageError(
-                f"model {path} {'is a folder, a file is needed' if path.is_dir() else 'does not exist'}"
-            )
-    check_integer("batch", batch, 1, MAX_BATCH)
-    for name, size in (sizes or {}).items():
-        check_integer(f"size of {name!r}", size, 1, MAX_DIMENSION)
+    check_subjects(paths, runtimes, batch=batch, sizes=sizes or {})
     named = list(zip(unique_labels(paths, labels), paths, strict=True))
     cells = [
         Cell(label, str(path), runtime, its_level)
@@ -121,12 +109,6 @@ def plan(
     return Plan(
         tuple(cells), resolve_threads(threads), provider, precision, batch, dict(sizes or {}), seed, progress
     )
-
-
-def check_integer(what: str, value: object, low: int, high: int) -> None:
-    """Raises UsageError outside [low, high]."""
-    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-        raise UsageError(f"{what} must be an integer from {low} to {high}, got {value!r}")
 
 
 def check_number(what: str, value: object, low: float, high: float) -> None:

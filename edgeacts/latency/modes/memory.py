@@ -11,7 +11,7 @@ import onnx
 from onnx.external_data_helper import uses_external_data
 
 from edgeacts.errors import NotAvailable
-from edgeacts.latency.modes import text
+from edgeacts.latency import text
 from edgeacts.latency.modes.common import Cell, Common, plan, run_each, subject
 from edgeacts.latency.modes.process import executed, feeds_of, open_job
 from edgeacts.latency.modes.tasks import STATUS

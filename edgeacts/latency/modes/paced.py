@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any, NamedTuple, Unpack
 
 from edgeacts.errors import UsageError
-from edgeacts.latency.modes import text
+from edgeacts.latency import text
 from edgeacts.latency.modes.common import Cell, Common, check_number, plan, run_each, subject
 from edgeacts.latency.modes.process import executed, feeds_of, open_job
-from edgeacts.latency.modes.statistics import quantiles_ns
 from edgeacts.latency.subprocesses import Message
+from edgeacts.latency.summary import quantiles_ns
 from edgeacts.latency.timing import gc_paused
 from edgeacts.records import PacedRecord, PacedSeries
 

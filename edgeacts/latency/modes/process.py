@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from edgeacts.latency import machine
 from edgeacts.latency.inputs import random_inputs
 from edgeacts.runtimes import Executed, Session, open_runtime
 
@@ -39,22 +39,5 @@ def executed(session: Session, feeds: Mapping[str, np.ndarray], **more: str | fl
 
 def frequency_mhz() -> float | None:
     """Mean clock of the cores that this process may use; None where the system does not say."""
-    cores = os.sched_getaffinity(0) if hasattr(os, "sched_getaffinity") else set[int]()
-    found = [mhz for core in cores if (mhz := _core_mhz(core)) is not None]
-    if found:
-        return sum(found) / len(found)
-    try:
-        lines = Path("/proc/cpuinfo").read_text(errors="replace").splitlines()
-    except OSError:
-        return None
-    clocks = [float(line.partition(":")[2]) for line in lines if line.startswith("cpu MHz")]
-    chosen = [mhz for core, mhz in enumerate(clocks) if core in cores] or clocks
-    return sum(chosen) / len(chosen) if chosen else None
-
-
-def _core_mhz(core: int) -> float | None:
-    try:
-        text = Path(f"/sys/devices/system/cpu/cpu{core}/cpufreq/scaling_cur_freq").read_text()
-        return float(text) / 1000
-    except (OSError, ValueError):
-        return None
+    cores = sorted(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else []
+    return machine.frequency_mhz(tuple(cores) or None)

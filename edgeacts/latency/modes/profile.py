@@ -13,8 +13,9 @@ import onnx
 
 from edgeacts.acceleration.compiling import load_whole
 from edgeacts.errors import UsageError
-from edgeacts.latency.modes import text
-from edgeacts.latency.modes.common import Cell, Common, check_integer, plan, run_each, subject
+from edgeacts.latency import text
+from edgeacts.latency.arguments import check_integer
+from edgeacts.latency.modes.common import Cell, Common, plan, run_each, subject
 from edgeacts.latency.modes.process import executed, feeds_of, open_job
 from edgeacts.latency.profiling import Folded, Layers, fold
 from edgeacts.latency.subprocesses import Message

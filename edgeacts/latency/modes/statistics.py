@@ -1,29 +1,15 @@
-"""Quantiles that the samples can carry, and bootstrap intervals over windows of time."""
+"""Bootstrap intervals over windows of time."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
-CONFIDENCE = 0.95
+from edgeacts.latency.intervals import CONFIDENCE
+
 _RESAMPLES = 2000
-_BEYOND = 5  # samples beyond a quantile, below which it is one sample's luck
-_QUANTILES = {"p50": 0.5, "p90": 0.9, "p99": 0.99}
-
-Statistic = Callable[[np.ndarray], np.ndarray]
-
-
-def quantiles_ns(samples_ns: Sequence[int]) -> dict[str, float]:
-    """p50, and p90, p99 where at least 5 samples lie beyond them (50 and 500 samples), linear between samples."""
-    count = len(samples_ns)
-    enough = {
-        name: share
-        for name, share in _QUANTILES.items()
-        if share == 0.5 or round(count * (1 - share), 6) >= _BEYOND
-    }
-    return {name: float(np.quantile(samples_ns, share)) for name, share in enough.items()} if count else {}
 
 
 def drift(windows: Sequence[float], seed: int) -> tuple[float, float, float]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NamedTuple, Unpack
 
 from edgeacts.errors import EdgeactsError
-from edgeacts.latency.modes import text
+from edgeacts.latency import text
 from edgeacts.latency.modes.common import Cell, Common, check_number, plan, run_each, subject
 from edgeacts.latency.modes.process import executed, feeds_of, frequency_mhz, open_job
 from edgeacts.latency.modes.statistics import drift

@@ -12,8 +12,9 @@ from typing import Any, Unpack
 import numpy as np
 
 from edgeacts.errors import EdgeactsError, UsageError
-from edgeacts.latency.modes import text
-from edgeacts.latency.modes.common import Cell, Common, check_integer, check_number, plan, run_each, subject
+from edgeacts.latency import text
+from edgeacts.latency.arguments import check_integer
+from edgeacts.latency.modes.common import Cell, Common, check_number, plan, run_each, subject
 from edgeacts.latency.modes.process import executed, feeds_of, open_job
 from edgeacts.latency.modes.statistics import mean_interval
 from edgeacts.latency.subprocesses import Message

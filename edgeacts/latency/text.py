@@ -1,4 +1,4 @@
-"""Tables of the modes: 80 columns, label and runtime on the left, numbers on the right."""
+"""Texts of the latency tables: 80 columns, label and runtime on the left, numbers on the right."""
 
 from __future__ import annotations
 
@@ -51,9 +51,9 @@ def percent(share: float) -> str:
     return f"{100 * share:.1f}%"
 
 
-def plural(count: int, what: str) -> str:
-    """`1 thread`, `2 threads`."""
-    return f"{count} {what}{'' if count == 1 else 's'}"
+def plural(count: int, what: str, ending: str = "s") -> str:
+    """`1 thread`, `2 threads`, with `ending` "es" `2 processes`."""
+    return f"{count} {what}{'' if count == 1 else ending}"
 
 
 def shorten(text: str, width: int) -> str:
