@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DEMO := demo
 
-.PHONY: help demo test test-long check format bench bench-measurements stock-tables clean
+.PHONY: help demo test test-half test-rest test-long check format bench bench-measurements stock-tables clean
 
 help:
 	@echo "make demo       install into .venv, run everything on the embedded images, print where the report is"
@@ -26,9 +26,20 @@ $(STAMP): pyproject.toml constraints.txt
 demo: $(STAMP)
 	$(BIN)/edgeacts run --out $(DEMO) --width 0.35 --epochs 6 --batch-size 64
 
+# Two processes at once, one for each core of a small machine, with their outputs one after the other where make can.
+HALF := tests/acceleration tests/latency tests/parity
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m "not long"
+SYNC := $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
+
 test: $(STAMP) check
-	$(BIN)/python -m pytest -q -m "not long" --ignore=tests/training
-	$(BIN)/python -m pytest -q -m "not long" tests/training  # sends itself signals: a process of its own
+	$(MAKE) --no-print-directory -j2 $(SYNC) test-half test-rest
+
+test-half: $(STAMP)
+	$(PYTEST) $(HALF)
+
+test-rest: $(STAMP)
+	$(PYTEST) $(HALF:%=--ignore=%) --ignore=tests/training
+	$(PYTEST) tests/training  # sends itself signals: a process of its own
 
 test-long: $(STAMP)
 	$(BIN)/python -m pytest -q -m long

@@ -70,9 +70,13 @@ def interval(processes: Sequence[np.ndarray], *, seed: int = 0, confidence: floa
     """
     values = np.array([interquartile_mean(np.asarray(blocks, np.float64)) for blocks in processes])
     center, count = float(values.mean()), len(values)
-    rng = np.random.default_rng(seed)
-    drawn = np.stack([_resampled(np.asarray(blocks, np.float64), rng) for blocks in processes])
-    chosen = rng.integers(0, count, size=(_RESAMPLES, count))
+    drawn = np.stack(
+        [
+            _resampled(np.asarray(blocks, np.float64).tobytes(), seed, number)
+            for number, blocks in enumerate(processes)
+        ]
+    )
+    chosen = np.random.default_rng(seed).integers(0, count, size=(_RESAMPLES, count))
     means = drawn[chosen, np.arange(_RESAMPLES)[:, None]].mean(axis=1)
     usual = _USUAL_WEIGHT * _USUAL_SPREAD**2
     own = float(((values - center) ** 2).sum())
@@ -85,8 +89,11 @@ def interval(processes: Sequence[np.ndarray], *, seed: int = 0, confidence: floa
     return Interval(math.exp(center), math.exp(center + low * scale), math.exp(center + high * scale))
 
 
-def _resampled(blocks: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """The process's value for each resample of its blocks."""
+@lru_cache(maxsize=2048)  # after each process all that came before are asked for again
+def _resampled(data: bytes, seed: int, number: int) -> np.ndarray:
+    """The value of process `number` for each resample of its blocks, whose float64 are `data`."""
+    blocks = np.frombuffer(data)
+    rng = np.random.default_rng((seed, number))
     return interquartile_mean(blocks[rng.integers(0, len(blocks), size=(_RESAMPLES, len(blocks)))])
 
 

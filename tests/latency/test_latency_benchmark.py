@@ -89,7 +89,7 @@ def test_raw_samples_are_kept_with_starts_and_blocks(folder: Path, fake: "Fake")
         ("relu", "onnxruntime"): lambda s: 3 + s % 1,
         ("mish", "onnxruntime"): lambda s: 5 + s % 2,
     }
-    record = benchmark(models(folder, "relu", "mish"))
+    record = benchmark(models(folder, "relu", "mish"), budget_s=12)
     taken = [*record.series, *record.noise_floors]
     count = len(record.series[0].samples_ns)
     assert count > 100
@@ -116,7 +116,7 @@ def test_the_ratio_can_be_had_again_from_the_record(folder: Path, fake: "Fake") 
         ("relu", "onnxruntime"): lambda s: 3 + s % 1,
         ("mish", "onnxruntime"): lambda s: 5 + s % 2,
     }
-    record = benchmark(models(folder, "relu", "mish"), seed=8)
+    record = benchmark(models(folder, "relu", "mish"), seed=8, budget_s=12)
     relu, mish = record.series
 
     def logs(one: Any) -> list[np.ndarray]:
