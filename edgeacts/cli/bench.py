@@ -5,10 +5,22 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from edgeacts.cli.bench_modes import LATENCY, add_mode, mode_action
-from edgeacts.cli.options import add_runtime, duration, names, on_terminal, share, sizes, wrapped, write_json
+from edgeacts.cli.bench_modes import LATENCY, MODE_OPTIONS, add_mode, mode_action, refuse_given
+from edgeacts.cli.options import (
+    add_runtime,
+    duration,
+    names,
+    on_terminal,
+    seed,
+    share,
+    sizes,
+    wrapped,
+    write_json,
+)
+from edgeacts.errors import CheckFailed
 
 _NUMBERS = ("f32", "bf16", "f16")
+_WITHIN, _BUDGET_S, _TOLERANCE = 0.02, 60.0, 0.05
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -22,12 +34,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--precision",
         type=_width,
-        default=0.02,
         metavar="P",
         help="half width of the ratios' intervals at which to stop; default 2%%",
     )
     parser.add_argument(
-        "--budget", type=duration, default=60.0, metavar="T", help="time to stop after: 60s, 2m; default 60s"
+        "--budget", type=duration, metavar="T", help="time to stop after: 60s, 2m; default 60s"
     )
     parser.add_argument("--rounds", type=int, metavar="N", help="stop after N runs of each model")
     parser.add_argument("--batch", type=int, default=1, metavar="N", help="images a run; default 1")
@@ -42,7 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--size", action="append", metavar="NAME=N", help="size of an open dimension; may be repeated"
     )
     parser.add_argument("--label", type=names, metavar="NAMES", help="comma-separated names for the table")
-    parser.add_argument("--seed", type=int, default=0, help="seed of inputs and order")
+    parser.add_argument("--seed", type=seed, default=0, help="seed of inputs and order")
     parser.add_argument(
         "--compare",
         metavar="OLD.json",
@@ -51,15 +62,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--tolerance",
         type=share,
-        default=0.05,
         metavar="P",
         help="slowdown that --compare allows; default 5%%",
     )
     parser.add_argument(
         "--compare-by",
         choices=("auto", "ratio", "time"),
-        default="auto",
-        help="what --compare compares: ratios to the baseline where it is the same file on the same runtime, else times",
+        help="what --compare compares; default auto: ratios to the baseline where it is the same file on the same runtime, "
+        "else times",
     )
     add_mode(parser)
 
@@ -75,7 +85,12 @@ def _width(text: str) -> float:
 def action(arguments: argparse.Namespace) -> int:
     """Measure, print the table; with --compare 1 when a model became slower."""
     if arguments.mode != LATENCY:
+        refuse_given(arguments, ("compare", "rounds", "precision", "budget", "tolerance", "compare_by"))
         return mode_action(arguments)
+    refuse_given(arguments, MODE_OPTIONS)
+    within = _WITHIN if arguments.precision is None else arguments.precision
+    budget_s = _BUDGET_S if arguments.budget is None else arguments.budget
+    tolerance = _TOLERANCE if arguments.tolerance is None else arguments.tolerance
     from edgeacts.latency import benchmark, format_latency
     from edgeacts.latency.comparing import compare_latency, comparison_lines
     from edgeacts.records import LatencyRecord
@@ -84,15 +99,17 @@ def action(arguments: argparse.Namespace) -> int:
     record = benchmark(
         arguments.models, runtimes=arguments.runtime, threads=arguments.threads, provider=arguments.provider,
         level=arguments.level, precision=arguments.executed_precision, batch=arguments.batch,
-        sizes=sizes(arguments.size), within=arguments.precision, budget_s=arguments.budget, rounds=arguments.rounds,
+        sizes=sizes(arguments.size), within=within, budget_s=budget_s, rounds=arguments.rounds,
         seed=arguments.seed, labels=arguments.label or None, progress=on_terminal(),
     )  # fmt: skip
     print(format_latency(record))
     write_json(arguments, record)
     if old is None:
         return 0
-    changes = compare_latency(record, old, tolerance=arguments.tolerance, by=arguments.compare_by)
+    changes = compare_latency(record, old, tolerance=tolerance, by=arguments.compare_by or "auto")
     print(f"\ncompared with {arguments.compare}:")
-    for line in comparison_lines(changes, arguments.tolerance):
+    for line in comparison_lines(changes, tolerance):
         print(wrapped(line))
+    if all(change.change is None for change in changes):
+        raise CheckFailed(f"nothing could be compared with {arguments.compare}: see the reasons above")
     return int(any(change.slower for change in changes))

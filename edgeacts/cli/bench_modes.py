@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import argparse
-import math
-import re
 from typing import Any
 
-from edgeacts.cli.options import on_terminal, sizes, write_json
+from edgeacts.cli.options import duration, on_terminal, sizes, write_json
 from edgeacts.errors import UsageError
 
 LATENCY = "latency"
-_SECONDS = {"": 1.0, "ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 # argument of a mode's function -> option
 _OPTIONS = {
     "rate_hz": "--rate",
@@ -19,6 +16,7 @@ _OPTIONS = {
     "streams": "--streams",
     "repeats": "--repeats",
 }
+MODE_OPTIONS = tuple(_OPTIONS)
 
 
 def add_mode(parser: argparse.ArgumentParser) -> None:
@@ -36,7 +34,7 @@ def add_mode(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--duration",
-        type=seconds,
+        type=duration,
         dest="duration_s",
         metavar="TIME",
         help="paced, sustained, throughput: of each model, as 10s or 5m; default 10s, 60s, 10s",
@@ -49,16 +47,13 @@ def add_mode(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def seconds(text: str) -> float:
-    """`10s`, `5m`, `1.5h`, `250ms` or a plain number of seconds, as seconds."""
-    found = re.fullmatch(r"\s*([0-9.]+)\s*([a-z]*)\s*", text)
-    try:
-        value = float(found[1]) * _SECONDS[found[2]] if found else math.nan
-    except (KeyError, ValueError):
-        value = math.nan
-    if not (math.isfinite(value) and value > 0):
-        raise argparse.ArgumentTypeError(f"{text!r} is no duration: write 10s, 5m or 1h")
-    return value
+def refuse_given(arguments: argparse.Namespace, names: tuple[str, ...]) -> None:
+    """Raises UsageError for an option that this mode does not have: ignored, it would say what was not done."""
+    for name in names:
+        if getattr(arguments, name) is not None:
+            option = _OPTIONS.get(name, f"--{name.replace('_', '-')}")
+            where = f"--mode {LATENCY} only" if name not in _OPTIONS else "other modes: give --mode"
+            raise UsageError(f"{option} goes with {where}")
 
 
 def mode_action(arguments: argparse.Namespace) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from edgeacts.cli.options import names, on_terminal, write_json
+from edgeacts.cli.options import names, on_terminal, seed, write_json
 from edgeacts.records import ConformanceRecord
 
 
@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="values of float32 in each power of two from 2^-16 to 2^7; default 32768",
     )
-    parser.add_argument("--seed", type=int, default=0, help="seed of the float32 sweep")
+    parser.add_argument("--seed", type=seed, default=0, help="seed of the float32 sweep")
     parser.add_argument(
         "--out", metavar="DIR", help="write a record conformance-RUNTIME.json for each runtime"
     )
@@ -45,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def action(arguments: argparse.Namespace) -> int:
     """Measure, print a table for each runtime; 1 when a way with a stated bound is not within it."""
     from edgeacts.conformance import format_conformance, measure_conformance
-    from edgeacts.errors import NotAvailable, UsageError
+    from edgeacts.errors import CheckFailed, NotAvailable, UsageError
     from edgeacts.names import check_name
     from edgeacts.runtimes import runtime_names
 
@@ -78,4 +78,6 @@ def action(arguments: argparse.Namespace) -> int:
     for runtime, reason in missing.items():
         print(f"not measured: {runtime}: {reason}")
     write_json(arguments, records[0] if len(records) == 1 else records)
+    if not any(row.value_count for record in records for row in record.rows):
+        raise CheckFailed("nothing was compared: no runtime took any of this")
     return 1 if any(row.outcome == "fail" for record in records for row in record.rows) else 0

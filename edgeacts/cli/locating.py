@@ -46,14 +46,18 @@ def locate_action(
 ) -> int:
     """Print the layers around the divergence; 1 when there is one."""
     from edgeacts.parity import format_divergence, locate
+    from edgeacts.runtimes import precisions
 
     known = {k: v for k, v in options.items() if k in ("label", "reference_sha256")}
     record = None
+    precision = (arguments.precision or ("f32",))[0]
     for runtime in _with_level(arguments.runtime, arguments.level):
         try:
+            if precision not in precisions(runtime):
+                raise NotAvailable(f"it does not compute in {precision} here")
             record = locate(
                 reference, arguments.candidate, images=images, runtime=runtime, level=arguments.level,
-                threads=(arguments.threads or (1,))[0], precision=(arguments.precision or ("f32",))[0],
+                threads=(arguments.threads or (1,))[0], precision=precision,
                 tolerance=arguments.tolerance, sizes=sizes(arguments.size), seed=arguments.seed, out=arguments.out,
                 all_layers=arguments.all_layers, progress=on_terminal(), **known,
             )  # fmt: skip

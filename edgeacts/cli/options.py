@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import re
 import shutil
@@ -15,7 +14,7 @@ from typing import Any
 import msgspec
 
 from edgeacts.errors import UsageError
-from edgeacts.files import write_bytes_atomic, write_text_atomic
+from edgeacts.files import write_bytes_atomic
 
 
 def wrapped(text: str, indent: str = "") -> str:
@@ -68,17 +67,24 @@ def share(text: str) -> float:
     return value
 
 
+def seed(text: str) -> int:
+    """A whole number of at least 0. Raises ArgumentTypeError."""
+    if not text.strip().isdigit():
+        raise argparse.ArgumentTypeError(f"{text!r} is no seed: write a whole number of at least 0")
+    return int(text)
+
+
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 
 
 def duration(text: str) -> float:
-    """Seconds: "60", "60s" and "1m" -> 60.0. Raises ArgumentTypeError."""
+    """Seconds: "60", "60s", "1m" -> 60.0, "250ms" -> 0.25, "1.5h" -> 5400.0. Raises ArgumentTypeError."""
     found = re.fullmatch(r"([0-9.]+)\s*(ms|s|min|m|h|)", text.strip())
     try:
         value = float(found[1]) * _UNITS[found[2] or "s"] if found else 0.0
     except ValueError:
         value = 0.0
-    if value <= 0:
+    if not 0 < value < math.inf:
         raise argparse.ArgumentTypeError(f"{text!r} is no time: write 60s, 2m or a number of seconds")
     return value
 
@@ -166,9 +172,7 @@ def write_json(arguments: argparse.Namespace, result: Any) -> None:
         if hasattr(result, "to_json"):
             write_bytes_atomic(path, result.to_json())
         else:
-            write_text_atomic(
-                path, json.dumps(result, indent=1, ensure_ascii=False, default=msgspec.to_builtins) + "\n"
-            )
+            write_bytes_atomic(path, msgspec.json.format(msgspec.json.encode(result), indent=1) + b"\n")
 
 
 def on_terminal() -> bool:

@@ -8,7 +8,7 @@ from typing import Any
 
 from edgeacts.cli.images import validation_images
 from edgeacts.cli.locating import add_locating, check_locating, locate_action
-from edgeacts.cli.options import names, numbers, on_terminal, sizes, write_json
+from edgeacts.cli.options import names, numbers, on_terminal, seed, sizes, write_json
 
 BATCHES = (1, 2, 7)
 
@@ -64,7 +64,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--size", action="append", metavar="NAME=N", help="size of an open dimension; may be repeated"
     )
-    parser.add_argument("--seed", type=int, default=0, help="seed of the random inputs")
+    parser.add_argument("--seed", type=seed, default=0, help="seed of the random inputs")
     add_locating(parser)
 
 

@@ -105,4 +105,5 @@ def _summary(record: ConformanceRecord) -> str:
     told = (
         f"{counts['pass']} within their bounds, {counts['fail']} not, {counts['reported']} without a bound, "
     )
-    return f"{'FAIL' if counts['fail'] else 'PASS'}: {told}{counts['refused']} refused; {tried}; {record.seconds:.0f} s"
+    verdict = "FAIL" if counts["fail"] or not sizes else "PASS"
+    return f"{verdict}: {told}{counts['refused']} refused; {tried}; {record.seconds:.0f} s"

@@ -57,10 +57,20 @@ def compare_latency(
         raise UsageError(
             f"nothing to compare: the old record has {_names(old)}, this one {_names(new)}; --label names models"
         )
-    return [
+    changes = [
         _change(new, series, old, before.get((series.label, series.runtime)), 1 + tolerance, by)
         for series in new.series
     ]
+    measured = {(series.label, series.runtime) for series in new.series}
+    return changes + [
+        Change(label, runtime, None, None, False, _missing(new, label, runtime))
+        for label, runtime in before
+        if (label, runtime) not in measured
+    ]
+
+
+def _missing(record: LatencyRecord, label: str, runtime: str) -> str:
+    return record.skipped.get(f"{label} on {runtime}", "in the old record, not measured now")
 
 
 def _names(record: LatencyRecord) -> str:
@@ -77,6 +87,10 @@ def _change(
 ) -> Change:
     if was is None:
         return Change(now.label, now.runtime, None, None, False, "not in the old record")
+    for name in ("inputs", "precision", "provider"):
+        then, today = was.executed.get(name), now.executed.get(name)
+        if then != today:
+            return Change(now.label, now.runtime, None, None, False, f"{name} was {then}, is {today}")
     chosen, reason = _way(new, now, old, was, by)
     if chosen is None:
         return Change(now.label, now.runtime, None, None, False, reason)
@@ -161,7 +175,7 @@ def comparison_lines(changes: Sequence[Change], tolerance: float) -> list[str]:
         text = interval_text(one.change.ratio, one.change.low, one.change.high)
         answer = "slower" if one.slower else _answer(one.change, tolerance)
         lines.append(f"{one.label} on {one.runtime}: {answer}: {of} now/then {text}")
-    lines.append(f"slower = the whole interval lies above {1 + tolerance:.2f}")
+    lines.append(f"slower = the whole interval lies above {1 + tolerance:.2f} by more than the A/A floors")
     return lines
 
 

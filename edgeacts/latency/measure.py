@@ -21,6 +21,7 @@ from edgeacts.latency.blocks import Job, Message, Place
 from edgeacts.latency.inputs import given_batch
 from edgeacts.latency.intervals import CONFIDENCE, Interval
 from edgeacts.latency.judging import Times, ratio_of, verdict
+from edgeacts.latency.sizes import file_bytes
 from edgeacts.latency.stopping import Limits, widest
 from edgeacts.latency.subprocesses import Fresh
 from edgeacts.latency.summary import median_ns, quantiles_ns
@@ -29,7 +30,7 @@ from edgeacts.records.latency import Executed
 from edgeacts.runtimes import resolve_threads
 
 TASK = "edgeacts.latency.blocks:measure_blocks"
-_WARMUP_SHARE = 0.25  # of the time budget, for all processes' warm-up together at worst
+_WARMUP_SHARE = 0.25  # of the time budget, for one process's warm-up at worst
 _clock = time.perf_counter_ns
 Start = Callable[[str, Mapping[str, Any]], AbstractContextManager[Any]]
 
@@ -284,7 +285,7 @@ class _Run:
                 model=given_path[str(one.model)],
                 model_sha256=sha256_file(one.model),
                 runtime=one.runtime,
-                size_bytes=_size_bytes(one.model),
+                size_bytes=file_bytes(one.model),
                 samples_ns=tuple(taken.samples_ns),
                 starts_ns=tuple(taken.starts_ns),
                 block_of=tuple(taken.block_of),
@@ -319,10 +320,3 @@ def _raise_nothing_measured(skipped: Mapping[str, EdgeactsError]) -> NoReturn:
         raise first
     reasons = "; ".join(f"{key}: {error}" for key, error in skipped.items())
     raise type(first)(f"nothing could be measured: {reasons}") from first
-
-
-def _size_bytes(model: Path) -> int:
-    """The file, with the weights of an OpenVINO .xml."""
-    weights = model.with_suffix(".bin")
-    extra = weights.stat().st_size if model.suffix.lower() == ".xml" and weights.is_file() else 0
-    return model.stat().st_size + extra

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -21,9 +22,16 @@ from edgeacts.errors import EdgeactsError, one_line
 
 Message = dict[str, Any]
 
+_ROOT = Path(__file__).parents[2]
+# Not `-m`, which would import what lies in the current folder; our own folder last, for who runs us from a checkout.
+_START = (
+    "import sys; sys.path.append(sys.argv.pop(1)); "
+    "from edgeacts.latency.subprocesses import main; sys.exit(main(sys.argv[1:]))"
+)
+
 
 class Fresh:
-    """`with Fresh("edgeacts.latency.cold:first_result", job) as process: for message in process: ...`.
+    """`with Fresh("edgeacts.latency.modes.tasks:first_result", job) as process: for message in process: ...`.
 
     Leaving the block ends the process, whatever it does. What the task raises as an EdgeactsError is raised here as the
     same class; a process that dies raises EdgeactsError with the end of what it wrote to stderr.
@@ -37,7 +45,7 @@ class Fresh:
         reading, writing = os.pipe()
         try:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "edgeacts.latency.subprocesses", task, str(writing)],
+                [sys.executable, "-P", "-c", _START, str(_ROOT), task, str(writing)],
                 stdin=subprocess.PIPE,
                 stdout=self._printed,
                 stderr=subprocess.STDOUT,
@@ -68,7 +76,10 @@ class Fresh:
 
     def __iter__(self) -> Iterator[Message]:
         for line in self._results:
-            message = json.loads(line)
+            try:
+                message = json.loads(line)
+            except ValueError:  # it died while it wrote
+                break
             if "edgeacts_error" in message:
                 kind = getattr(errors, message["edgeacts_error"], EdgeactsError)
                 raise kind(message["text"])
@@ -136,7 +147,3 @@ def main(argv: Sequence[str]) -> int:
             traceback.print_exc()
             send({"edgeacts_error": "EdgeactsError", "text": one_line(error)})
     return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))

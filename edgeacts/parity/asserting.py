@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeacts.errors import EdgeactsError, UsageError
+from edgeacts.errors import UsageError, one_line
 from edgeacts.parity.budgets import FORM_BOUND_AT_MOST
 from edgeacts.parity.checking import BATCHES, RUNTIMES, verify
 from edgeacts.parity.inputs import Given
@@ -58,7 +58,7 @@ def assert_parity(
     row = worst(verdict.rows)
     told = [_headline(verdict), f"  {_what(row)}", f"  in {place_of(row)}, {row.precision}"]
     if verdict.outcome == "fail" and row.relative_error is not None:
-        told.append(f"  {_first_divergence(model, Path(onnx_path), given, row, sizes, seed)}")
+        told.append(f"  {_first_divergence(model, Path(onnx_path), given, row, tolerance, sizes, seed)}")
     raise ParityError("\n".join([*told, f"  {verdict.summary}"]), verdict)
 
 
@@ -79,7 +79,13 @@ def _what(row: ParityRow) -> str:
 
 
 def _first_divergence(
-    model: Any, path: Path, given: Given | None, row: ParityRow, sizes: Mapping[str, int] | None, seed: int
+    model: Any,
+    path: Path,
+    given: Given | None,
+    row: ParityRow,
+    tolerance: float,
+    sizes: Mapping[str, int] | None,
+    seed: int,
 ) -> str:
     """What the search for the first layer that parts says, on the runtime and level of the worst row."""
     from edgeacts.parity.locating import locate
@@ -91,11 +97,14 @@ def _first_divergence(
             inputs=_around(given, row),
             runtime=row.runtime,
             level=row.level,
+            threads=row.threads,
+            precision=next((p for p in ("bf16", "f16") if p in row.precision.split("+")), "f32"),
+            tolerance=tolerance,
             sizes=sizes,
             seed=seed,
         )
-    except EdgeactsError as error:
-        return f"the first layer that parts was not found: {error}"
+    except Exception as error:  # whatever a runtime raises: the failure itself is what must be told
+        return f"the first layer that parts was not found: {one_line(error)}"
     return record.summary
 
 

@@ -13,7 +13,7 @@ from tqdm import tqdm
 from edgeacts.circumstances import circumstances
 from edgeacts.errors import UsageError
 from edgeacts.names import check_name
-from edgeacts.parity.divergence_files import write_files
+from edgeacts.parity.divergence_files import MODEL, TWIN, write_files
 from edgeacts.parity.executed_layers import Place
 from edgeacts.parity.inputs import Given, input_sets
 from edgeacts.parity.layer_budgets import FORM_BOUND_AT_MOST, granted_form_bound
@@ -63,6 +63,7 @@ def locate(
     path = Path(candidate)
     if path.suffix.lower() != ".onnx":
         raise UsageError(f"{path}: layers are located in .onnx files: give the file it was converted from")
+    _keep_what_is_asked_about(path, reference, out)
     taken_in, file = circumstances(), OnnxLayers(path)
     side = _reference(reference, file, label, reference_sha256)
     outputs = _outputs(side, file)
@@ -85,6 +86,16 @@ def locate(
     return write_files(record, Path(out), file.graph, twin, located.parts, place)
 
 
+def _keep_what_is_asked_about(path: Path, reference: Any, out: str | Path | None) -> None:
+    """Raises UsageError when the files of this search would replace those that it is about."""
+    if out is None:
+        return
+    asked = [path.resolve(), *([Path(reference).resolve()] if isinstance(reference, str | Path) else [])]
+    for name in (MODEL, TWIN):
+        if (Path(out) / name).resolve() in asked:
+            raise UsageError(f"{Path(out) / name} is one of the models: give another --out")
+
+
 def _given(images: Given | None, inputs: Given | None) -> dict[str, Given]:
     """Not more than are needed, by the names that `verify` gives them."""
     named = {"validation": images, "given": inputs}
@@ -92,9 +103,15 @@ def _given(images: Given | None, inputs: Given | None) -> dict[str, Given]:
 
 
 def _few(values: Given) -> Given:
+    """So many over the whole length, the first among them."""
     if isinstance(values, Mapping):
-        return {name: array[:IMAGES_AT_MOST] for name, array in values.items()}
-    return values[:IMAGES_AT_MOST]
+        return {name: array[_spread(len(array))] for name, array in values.items()}
+    return values[_spread(len(values))]
+
+
+def _spread(count: int) -> NDArray[np.int64]:
+    few = min(count, IMAGES_AT_MOST)
+    return np.arange(few) * count // max(few, 1)
 
 
 def _reference(reference: Any, file: OnnxLayers, label: str | None, sha256: str) -> ReferenceLayers:

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from edgeacts.errors import EdgeactsError
 from edgeacts.parity.inputs import REFERENCE_BATCH, InputSet
 from edgeacts.parity.layer_budgets import FLOOR
 from edgeacts.parity.layers import Judgement, relative_error
@@ -102,6 +103,9 @@ def _spread(
     runs = _cut(inputs, fixed, REFERENCE_BATCH)
     found = by_name(plain.infer(feeds) for feeds in runs)
     wanted = by_name(side.look(list(outputs.values()), runs, exact=False))
+    lost = [n for n, r in outputs.items() if r not in wanted or n not in found]
+    if lost:  # text, and numbers that numpy does not have
+        raise EdgeactsError(f"output {lost[0]} cannot be compared as numbers")
     expected = {n: wanted[r] for n, r in outputs.items()}
     count = len(next(iter(inputs.feeds.values())))
     errors = np.zeros(count)

@@ -37,7 +37,10 @@ def _with_batch(array: NDArray[Any]) -> NDArray[Any]:
 
 def movement(values: NDArray[np.float64]) -> float:
     """How far an output moves between inputs: standard deviation over the first dimension, the largest of all elements."""
-    return float(np.max(np.std(values, axis=0))) if len(values) > 1 and values.size else 0.0
+    if len(values) < 2 or not values.size:
+        return 0.0
+    still = values.max(axis=0) == values.min(axis=0)  # the deviation of equal numbers is rounding
+    return float(np.max(np.where(still, 0.0, np.std(values, axis=0))))
 
 
 def size(values: NDArray[np.float64]) -> float:

@@ -23,7 +23,7 @@ class LayerRow(Record, frozen=True):
 
 
 class DivergenceRecord(Record, frozen=True, tag_field="kind", tag="divergence"):
-    """`first` is the index of the first row beyond its budget, None when the models agree everywhere that was looked.
+    """`first` is the index of the row at which the models part, its inputs being within their budgets; None when they agree.
 
     `observer_effect` says how looking changed the result ("" when it did not). `minimal_model` and `minimal_input` are the files
     that show the divergence on its own, "" when there is none.

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from edgeacts.parity.judging import overall
 from edgeacts.records import Budget, ConformanceRecord, ConformanceRow, DivergenceRecord, ParityRow, Verdict
 
 SLACK = 1e-2
@@ -11,22 +12,14 @@ SLACK = 1e-2
 def verdict(record: Verdict) -> str:
     """Why a verdict cannot be true."""
     outcomes = [row.outcome for row in record.rows]
-    failed = outcomes.count("fail")
     if record.outcome == "pass" and not outcomes:
         return "it says pass, but nothing was compared"
-    if record.outcome != "fail" and failed:
-        return f"it says {record.outcome}, but {failed} of {len(outcomes)} comparisons failed"
-    unjudged = {_session(row) for row in record.rows} - {_session(row) for row in record.rows if row.passed}
-    if record.outcome == "pass" and unjudged:
-        runtime, level, *_, output = sorted(unjudged)[0]
-        return f"it says pass, but all comparisons of {output} on {runtime} {level} are blind"
+    shown = overall(record.rows)
+    if record.outcome != shown:
+        counts = ", ".join(f"{outcomes.count(one)} {one}" for one in ("pass", "fail", "blind"))
+        return f"it says {record.outcome}, but its {len(outcomes)} comparisons ({counts}) say {shown}"
     rows = next((reason for row in record.rows if (reason := _row(row))), "")
     return rows or next((reason for budget in record.budgets if (reason := _budget(budget))), "")
-
-
-def _session(row: ParityRow) -> tuple[str, str, str, int, int, str]:
-    """What must be judged by at least one set of inputs: an output of one way to run."""
-    return row.runtime, row.level, row.precision, row.threads, row.batch, row.output
 
 
 def _row(row: ParityRow) -> str:
@@ -88,10 +81,10 @@ def _budget(budget: Budget) -> str:
 def divergence(record: DivergenceRecord) -> str:
     """Why a search for the first divergence cannot be true."""
     failed = [index for index, row in enumerate(record.rows) if row.outcome == "fail"]
-    first = failed[0] if failed else None
-    if record.first != first:
-        said, shown = ("none" if index is None else f"row {index + 1}" for index in (record.first, first))
-        return f"it says that {said} is the first beyond its budget, but the rows say {shown}"
+    if record.first is None and failed:
+        return f"it says that no layer is beyond its budget, but row {failed[0] + 1} is"
+    if record.first is not None and record.first not in failed:
+        return f"it says that row {record.first + 1} is the first beyond its budget, but that one is not"
     return ""
 
 

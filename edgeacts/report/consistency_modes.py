@@ -84,7 +84,7 @@ def throughput(record: ThroughputRecord) -> str:
 def _throughput(series: ThroughputSeries) -> Iterator[str]:
     what = f"{series.label} on {series.runtime}"
     windows, found = series.window_items_per_s, series.items_per_s
-    if not windows or not all(0 < value < MAX_NS for value in windows):
+    if not any(windows) or not all(0 <= value < MAX_NS for value in windows):
         yield f"{what} has no window with items"
     elif not min(windows) * (1 - SLACK) <= found <= max(windows) * (1 + SLACK):
         yield f"{what}: {found:g} items a second, but the windows have {min(windows):g} to {max(windows):g}"

@@ -144,21 +144,37 @@ def collect(paths: Sequence[Path]) -> Evidence:
 
 
 def _add(evidence: Evidence, path: Path, name: str, hashes: dict[str, str]) -> int:
-    """Read one file into `evidence`; gives the bytes read. JSON of another kind is passed over."""
+    """Read one file, a record or a list of records, into `evidence`; gives the bytes read."""
     data = read_bytes(path, "record", MAX_FILE_BYTES)
+    for number, part in enumerate(_parts(data)):
+        _add_record(evidence, part, f"{name}#{number + 1}" if part is not data else name, hashes)
+    return len(data)
+
+
+def _parts(data: bytes) -> list[bytes]:
+    if not data.lstrip().startswith(b"["):
+        return [data]
+    try:
+        return [bytes(part) for part in msgspec.json.decode(data, type=list[msgspec.Raw])[:MAX_FILES]]
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return [data]  # whose reading says what is wrong with it
+
+
+def _add_record(evidence: Evidence, data: bytes, name: str, hashes: dict[str, str]) -> None:
+    """JSON of another kind is passed over."""
     try:
         head = msgspec.json.decode(data, type=_Head)
     except msgspec.ValidationError:
-        return len(data)
+        return
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise DamagedFile(f"{name} is not valid JSON: {error}") from None
     kind = head.kind
     if kind not in KINDS:
-        return len(data)
+        return
     sha256 = hashlib.sha256(data).hexdigest()
     if sha256 in hashes:
         evidence.problems.append(Problem(name, f"is a copy of {hashes[sha256]}; used once"))
-        return len(data)
+        return
     hashes[sha256] = name
     _check_version(KINDS[kind], head, name)
     record = KINDS[kind].from_json(data, name)
@@ -168,7 +184,6 @@ def _add(evidence: Evidence, path: Path, name: str, hashes: dict[str, str]) -> i
     evidence.sources.append(source)
     folder = name.split("/")[0] if "/" in name else ""
     evidence.records.append(Sourced(record, source, folder))
-    return len(data)
 
 
 def _check_version(kind: type[Record], head: _Head, name: str) -> None:

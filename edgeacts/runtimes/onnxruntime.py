@@ -58,7 +58,8 @@ def open_model(
     if path.suffix.lower() == ".xml":
         raise UsageError(f"{path} is an OpenVINO model: give the .onnx file, or runtime openvino")
     providers = choose_providers(provider, ort.get_available_providers())
-    threads = max(1, threads // streams)  # of each run: the one that calls, and what it takes from the pool
+    # Each caller is a thread; the others are one pool, which all runs share and which counts its first caller.
+    threads = max(1, threads - streams + 1)
     if not accelerate:
         native = _open(path, session_options(threads, level), providers)
         nodes = _nodes_by_provider(native)

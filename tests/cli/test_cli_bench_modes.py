@@ -8,7 +8,7 @@ import pytest
 from onnx import parser
 
 from edgeacts.cli import main
-from edgeacts.cli.bench_modes import seconds
+from edgeacts.cli.options import duration
 from edgeacts.records import PacedRecord, ThroughputRecord
 
 TEXT = """<ir_version: 10, opset_import: ["" : 20]>
@@ -26,13 +26,13 @@ def model(tmp_path: Path) -> str:
     ("text", "value"), [("10s", 10), ("5m", 300), ("1.5h", 5400), ("250ms", 0.25), ("7", 7), (" 2 min ", 120)]
 )
 def test_durations(text: str, value: float) -> None:
-    assert seconds(text) == pytest.approx(value)
+    assert duration(text) == pytest.approx(value)
 
 
 @pytest.mark.parametrize("text", ["", "s", "0s", "-1s", "5 days", "1.2.3s", "infs", "1e3"])
 def test_what_is_no_duration(text: str) -> None:
-    with pytest.raises(argparse.ArgumentTypeError, match="is no duration: write 10s, 5m or 1h"):
-        seconds(text)
+    with pytest.raises(argparse.ArgumentTypeError, match="is no time: write 60s, 2m or a number of seconds"):
+        duration(text)
 
 
 def test_a_mode_prints_its_table_and_writes_its_record(

@@ -7,9 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Unpack
 
-import onnx
-from onnx.external_data_helper import uses_external_data
-
 from edgeacts.errors import NotAvailable
 from edgeacts.latency import text
 from edgeacts.latency.modes.common import Cell, Common, plan, run_each, subject
@@ -17,7 +14,6 @@ from edgeacts.latency.modes.process import executed, feeds_of, open_job
 from edgeacts.latency.modes.tasks import STATUS
 from edgeacts.latency.subprocesses import Message
 from edgeacts.records import MemoryRecord, MemorySeries
-from edgeacts.runtimes.onnx_file import load_onnx
 
 OPTIONS: tuple[str, ...] = ()
 
@@ -56,26 +52,6 @@ def prepare(job: Mapping[str, Any]) -> Iterator[Message]:
             arena = trace_session(session, feeds, threads=job["threads"], runs=2).arena_bytes
         yield {"arena_bytes": arena, "executed": executed(session, feeds)}
         yield {"progress": 1}
-
-
-def file_bytes(path: Path) -> int:
-    """The file with its weights: those of an OpenVINO .xml, and the external data of an ONNX file, each file once."""
-    files = {path}
-    if path.suffix.lower() == ".xml":
-        files.add(path.with_suffix(".bin"))
-    elif path.suffix.lower() == ".onnx":
-        files |= {path.parent / place for place in _external(load_onnx(path))}
-    return sum(file.stat().st_size for file in files if file.is_file())
-
-
-def _external(model: onnx.ModelProto) -> set[str]:
-    return {
-        entry.value
-        for tensor in model.graph.initializer
-        if uses_external_data(tensor)
-        for entry in tensor.external_data
-        if entry.key == "location"
-    }
 
 
 def _series(cell: Cell, prepared: Message, message: Message) -> MemorySeries:
