@@ -4,8 +4,9 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NoReturn
 
-from edgeacts.errors import UsageError
+from edgeacts.errors import EdgeactsError, UsageError
 from edgeacts.latency.blocks import LEAST_ROUNDS
 from edgeacts.names import check_name
 from edgeacts.runtimes import levels, runtime_names
@@ -94,3 +95,12 @@ def check_integer(what: str, value: object, low: int, high: int) -> None:
     """Raises UsageError outside [low, high], and for what is no integer."""
     if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
         raise UsageError(f"{what} must be an integer from {low} to {high}, got {value!r}")
+
+
+def raise_nothing_measured(skipped: Mapping[str, EdgeactsError]) -> NoReturn:
+    """The one reason, or all of them."""
+    first = next(iter(skipped.values()))
+    if len({str(error) for error in skipped.values()}) == 1:
+        raise first
+    reasons = "; ".join(f"{key}: {error}" for key, error in skipped.items())
+    raise type(first)(f"nothing could be measured: {reasons}") from first

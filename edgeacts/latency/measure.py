@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -16,7 +16,7 @@ from edgeacts import errors
 from edgeacts.circumstances import circumstances
 from edgeacts.errors import EdgeactsError, UsageError
 from edgeacts.files import sha256_file
-from edgeacts.latency.arguments import check_arguments, level_for, unique_labels
+from edgeacts.latency.arguments import check_arguments, level_for, raise_nothing_measured, unique_labels
 from edgeacts.latency.blocks import Job, Message, Place
 from edgeacts.latency.inputs import given_batch
 from edgeacts.latency.intervals import CONFIDENCE, Interval
@@ -245,7 +245,7 @@ class _Run:
         self.skipped |= refusals
         self.candidates = [one for one in self.candidates if one.key not in refusals]
         if not self.candidates:
-            _raise_nothing_measured(self.skipped)
+            raise_nothing_measured(self.skipped)
 
     def _process_of(self) -> list[int]:
         return [block.process for block in self.blocks]
@@ -312,11 +312,3 @@ class _Run:
                 starts_ns=tuple(copy.starts_ns),
                 block_of=tuple(copy.block_of),
             )
-
-
-def _raise_nothing_measured(skipped: Mapping[str, EdgeactsError]) -> NoReturn:
-    first = next(iter(skipped.values()))
-    if len({str(error) for error in skipped.values()}) == 1:
-        raise first
-    reasons = "; ".join(f"{key}: {error}" for key, error in skipped.items())
-    raise type(first)(f"nothing could be measured: {reasons}") from first

@@ -10,8 +10,8 @@ from onnx import numpy_helper, parser
 import edgeacts.latency.modes.memory as module
 from edgeacts.errors import NotAvailable
 from edgeacts.latency import format_memory, memory
-from edgeacts.latency.modes.memory import file_bytes
 from edgeacts.latency.modes.tasks import resident
+from edgeacts.latency.sizes import file_bytes
 from edgeacts.records import MemoryRecord
 
 MIB = 2**20

@@ -12,13 +12,12 @@ from typing import Unpack
 
 from edgeacts.errors import EdgeactsError
 from edgeacts.latency import text
-from edgeacts.latency.arguments import check_integer
+from edgeacts.latency.arguments import check_integer, raise_nothing_measured
 from edgeacts.latency.modes.common import (
     Cell,
     Common,
     Plan,
     plan,
-    raise_nothing_measured,
     subject,
 )
 from edgeacts.latency.subprocesses import Message, one_result

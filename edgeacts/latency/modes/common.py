@@ -8,14 +8,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, NoReturn, TypedDict
+from typing import Any, TypedDict
 
 from tqdm import tqdm
 
 from edgeacts.circumstances import Circumstances, circumstances
 from edgeacts.errors import EdgeactsError, UsageError
 from edgeacts.files import sha256_file
-from edgeacts.latency.arguments import check_subjects, level_for, unique_labels
+from edgeacts.latency.arguments import check_subjects, level_for, raise_nothing_measured, unique_labels
 from edgeacts.latency.subprocesses import Fresh, Message
 from edgeacts.runtimes import Executed, resolve_threads
 
@@ -141,15 +141,6 @@ def run_each(
     if not results:
         raise_nothing_measured(skipped)
     return results, skipped
-
-
-def raise_nothing_measured(skipped: Mapping[str, EdgeactsError]) -> NoReturn:
-    """The one reason, or all of them."""
-    first = next(iter(skipped.values()))
-    if len({str(error) for error in skipped.values()}) == 1:
-        raise first
-    reasons = "; ".join(f"{key}: {error}" for key, error in skipped.items())
-    raise type(first)(f"nothing could be measured: {reasons}") from first
 
 
 def subject(cell: Cell, executed: Executed) -> dict[str, Any]:

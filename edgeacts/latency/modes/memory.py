@@ -12,6 +12,7 @@ from edgeacts.latency import text
 from edgeacts.latency.modes.common import Cell, Common, plan, run_each, subject
 from edgeacts.latency.modes.process import executed, feeds_of, open_job
 from edgeacts.latency.modes.tasks import STATUS
+from edgeacts.latency.sizes import file_bytes
 from edgeacts.latency.subprocesses import Message
 from edgeacts.records import MemoryRecord, MemorySeries
 
