@@ -83,7 +83,13 @@ def test_common_options_reach_a_mode(model: str, tmp_path: Path) -> None:
             "--duration is no option of --mode cold, which has --repeats",
         ),
         (["--mode", "warm"], "unknown mode 'warm'"),
-        (["--mode", "paced", "--duration", "soon"], "'soon' is no duration: write 10s, 5m or 1h"),
+        (
+            ["--mode", "paced", "--duration", "soon"],
+            "'soon' is no time: write 60s, 2m or a number of seconds",
+        ),
+        (["--mode", "cold", "--compare", "old.json"], "--compare goes with --mode latency only"),
+        (["--mode", "cold", "--budget", "9s"], "--budget goes with --mode latency only"),
+        (["--rate", "30"], "--rate goes with other modes: give --mode"),
         (["--mode", "throughput", "--streams", "3"], "3 streams need at least as many threads, 1 given"),
     ],
 )

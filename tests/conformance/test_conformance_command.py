@@ -73,6 +73,14 @@ def test_exit_1_when_a_bound_is_broken(capsys: Capture, monkeypatch: pytest.Monk
     assert any(line.startswith("tanhexp    exact") and line.endswith(" NO") for line in text.splitlines())
 
 
+def test_an_empty_comparison_is_a_failure(capsys: Capture) -> None:
+    """The kernels compute in float32 only."""
+    assert main(["conformance", "--runtime", "accelerated", "--dtype", "float16", *FEW]) == 1
+    printed = capsys.readouterr()
+    assert "FAIL: 0 within their bounds" in printed.out
+    assert "nothing was compared: no runtime took any of this" in printed.err
+
+
 def test_several_runtimes_and_one_that_is_missing(
     capsys: Capture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -99,6 +107,7 @@ def test_several_runtimes_and_one_that_is_missing(
         (["--runtime", "ort"], "unknown runtime 'ort'"),
         (["--activation", "gelo"], "unknown activation 'gelo': did you mean gelu"),
         (["--dtype", "half"], "unknown dtype 'half'"),
+        (["--seed", "-1"], "'-1' is no seed: write a whole number of at least 0"),
         (["--mantissas", "0"], "nothing to try"),
         (["--runtime", ","], "no runtime to try: give at least one"),
     ],

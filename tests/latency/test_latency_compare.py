@@ -46,7 +46,7 @@ def test_ratios_are_compared_where_the_baseline_is_the_same(folder: Path, fake: 
     )
     assert lines[1].startswith("mish on onnxruntime: not slower: ratio to the baseline now/then 1.00 [0.99")
     assert lines[2].startswith("nish on onnxruntime: slower: ratio to the baseline now/then 1.1")
-    assert lines[-1] == "slower = the whole interval lies above 1.05"
+    assert lines[-1] == "slower = the whole interval lies above 1.05 by more than the A/A floors"
 
 
 def test_within_the_tolerance_or_too_uncertain_it_is_not_slower(folder: Path, fake: "Fake") -> None:
@@ -103,12 +103,30 @@ def test_what_cannot_be_compared_is_said(folder: Path, fake: "Fake") -> None:
         UsageError, match="the old record was measured with batch 7, this one with 1: use the same"
     ):
         compare_latency(new, msgspec.structs.replace(old, batch=7))
+    assert answers(compare_latency(new, old))["mish"] == (None, False)
+    assert compare_latency(new, old)[-1].reason == "in the old record, not measured now"
+    refused = msgspec.structs.replace(new, skipped={"mish on onnxruntime": "Mish is not implemented"})
+    assert compare_latency(refused, old)[-1].reason == "Mish is not implemented"
     only = record(folder, fake, mish=15)
     with pytest.raises(
         UsageError,
         match="nothing to compare: the old record has mish on onnxruntime, this one relu on onnxruntime, nish",
     ):
         compare_latency(new, only)
+
+
+@pytest.mark.parametrize(
+    ("name", "was"), [("inputs", "x float32[1, 9]"), ("precision", "bf16"), ("provider", "cuda")]
+)
+def test_what_ran_otherwise_is_not_compared(folder: Path, fake: "Fake", name: str, was: str) -> None:
+    old = new = record(folder, fake, relu=10, mish=15)
+    series = [
+        msgspec.structs.replace(one, executed={**one.executed, name: was}) if one.label == "mish" else one
+        for one in old.series
+    ]
+    change = compare_latency(new, msgspec.structs.replace(old, series=tuple(series)))[1]
+    assert (change.change, change.slower) == (None, False)
+    assert change.reason == f"{name} was {was}, is {new.series[1].executed.get(name)}"
 
 
 def test_both_records_uncertainty_counts() -> None:

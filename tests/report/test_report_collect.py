@@ -37,6 +37,17 @@ def test_json_of_another_kind_is_passed_over(run_folder: Path, text: str) -> Non
     assert "other.json" not in {source.path for source in evidence.sources}
 
 
+def test_a_list_of_records_is_read_one_by_one(run_folder: Path, tmp_path: Path) -> None:
+    """What `conformance --json` writes for several runtimes."""
+    one = (run_folder / TRAINING).read_text()
+    two = one.replace('"seed": 0', '"seed": 1')
+    assert one != two
+    (tmp_path / "both.json").write_text(f"[{one}, {two}, {one}]")
+    evidence = collect([tmp_path / "both.json"])
+    assert [source.path for source in evidence.sources] == ["both.json#1", "both.json#2"]
+    assert [problem.text for problem in evidence.problems] == ["is a copy of both.json#1; used once"]
+
+
 @pytest.mark.parametrize(
     ("damage", "told"),
     [
