@@ -1,7 +1,7 @@
 """Fresh processes: what they give, what they raise, what they import, and that none is left."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from edgeacts.latency.subprocesses import Fresh, one_result
 
 
 @pytest.fixture
-def task(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+def task(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], str]:
     """A module `edgeacts.NAME` that only the fresh process finds, with the given source as body of `task(job)`."""
     import edgeacts
 
@@ -27,7 +27,7 @@ def task(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
         )
         return "edgeacts.mine:task"
 
-    yield write
+    return write
 
 
 def test_messages_come_in_order_whatever_is_printed(task: Any) -> None:
