@@ -61,7 +61,8 @@ def test_weights_are_in_memory_once_open(heavy: Path, networks: dict[str, Path])
 
 def test_the_peak_of_the_runs_grows_with_the_batch(heavy: Path) -> None:
     one, many = (memory([heavy], batch=batch).series[0] for batch in (1, 1024))
-    assert many.peak_resident_bytes - one.peak_resident_bytes > 16 * MIB  # three values of 8 MiB
+    # Three values of 8 MiB, two of which may share their memory; some of it was there before.
+    assert many.peak_resident_bytes - one.peak_resident_bytes > 12 * MIB
     assert abs(many.opening_peak_bytes - one.opening_peak_bytes) < 8 * MIB
 
 
