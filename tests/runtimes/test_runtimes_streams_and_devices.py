@@ -24,8 +24,11 @@ def model(tmp_path: Path) -> Path:
     return tmp_path / "net.onnx"
 
 
-@pytest.mark.parametrize(("threads", "streams", "each"), [(1, 1, 1), (2, 1, 2), (2, 2, 1), (5, 2, 2)])
-def test_threads_are_shared_out_on_onnxruntime(model: Path, threads: int, streams: int, each: int) -> None:
+@pytest.mark.parametrize(("threads", "streams", "each"), [(1, 1, 1), (2, 1, 2), (2, 2, 1), (5, 2, 4)])
+def test_callers_and_pool_are_as_many_threads_as_asked_for(
+    model: Path, threads: int, streams: int, each: int
+) -> None:
+    """A pool of n has n - 1 threads beside its first caller, and every other caller is one more."""
     with open_runtime(model, threads=threads, streams=streams) as session:
         assert session.executed()["threads"] == each
         assert session.executed()["streams"] == streams
