@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from importlib import metadata
@@ -140,7 +141,7 @@ class _Subject:
         return x, self.truth.values(x.astype(np.float64))
 
 
-class _Runner:
+class _Runner(ABC):
     """A way to compute: `version`, why it takes no `dtype`, and the rows of a subject."""
 
     version: str
@@ -149,11 +150,11 @@ class _Runner:
         """Why nothing of this type is computed, or None."""
         return None
 
+    @abstractmethod
     def rows(
         self, subject: _Subject, dtype: str, x: NDArray[Any], expected: Doubles
     ) -> Iterator[ConformanceRow]:
         """One row for each way that the runtime has."""
-        raise NotImplementedError
 
 
 class _Models(_Runner):

@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from edgeacts.parity.budgets import INT8_FLIPS_AT_MOST, STILL_ROUNDINGS, UNIT_ROUNDOFF, coarsest, limits
 from edgeacts.parity.noise import movement, size
-from edgeacts.parity.predictions import count_flips, wilson_interval
+from edgeacts.parity.predictions import count_flips
 from edgeacts.records import Budget, Outcome, ParityRow
+from edgeacts.shares import wilson_interval
 
 CURE = "verify trained weights on real inputs"
 

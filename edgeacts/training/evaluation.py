@@ -1,15 +1,11 @@
 """Right answers on a split, and how sure one can be of their share."""
 
-import math
-
 import torch
 from torch import nn
 
 from edgeacts.data.dataset import Split
 from edgeacts.preprocessing import Preprocessing
 from edgeacts.training.batches import Batches
-
-Z_95 = 1.959963984540054  # the normal distribution's 97.5 % point
 
 
 def evaluate(model: nn.Module, split: Split, preprocessing: Preprocessing) -> tuple[int, int]:
@@ -32,13 +28,3 @@ def evaluate(model: nn.Module, split: Split, preprocessing: Preprocessing) -> tu
         for module, training in modes.items():
             module.training = training
     return correct, len(batches)
-
-
-def wilson_interval(correct: int, total: int) -> tuple[float, float]:
-    """The 95 % interval of a share after Wilson (1927), good also near 0 and 1; (0, 1) for no trials."""
-    if total == 0:
-        return 0.0, 1.0
-    share, z2 = correct / total, Z_95**2
-    middle = (share + z2 / (2 * total)) / (1 + z2 / total)
-    half = Z_95 / (1 + z2 / total) * math.sqrt(share * (1 - share) / total + z2 / (4 * total**2))
-    return max(0.0, middle - half), min(1.0, middle + half)

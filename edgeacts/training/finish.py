@@ -14,8 +14,9 @@ from edgeacts.definition import Activation, Trainable
 from edgeacts.files import sha256_file
 from edgeacts.modules import ActivationModule, activation_factory
 from edgeacts.records import TrainingRecord
+from edgeacts.shares import wilson_interval
 from edgeacts.training.classifier import Classifier
-from edgeacts.training.evaluation import evaluate, wilson_interval
+from edgeacts.training.evaluation import evaluate
 from edgeacts.training.settings import SMALL_IMAGE_SIDE, TrainSettings
 
 CHECKPOINT_NAME = "checkpoint"

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from edgeacts.parity.predictions import Flips, count_flips, wilson_interval
+from edgeacts.parity.predictions import Flips, count_flips
+from edgeacts.shares import wilson_interval
 
 SCORES = np.array([[1.0, 4.0, 2.0], [5.0, 0.0, 4.5], [3.0, 2.0, 1.0]])
 

@@ -20,10 +20,11 @@ from edgeacts.definition import Activation, Parameter, X
 from edgeacts.errors import EdgeactsError, UsageError
 from edgeacts.models import build_model, model_names, network
 from edgeacts.records import TrainingRecord
+from edgeacts.shares import wilson_interval
 from edgeacts.training import TrainSettings, train
 from edgeacts.training.batches import Batches
 from edgeacts.training.classifier import Classifier, parameter_groups
-from edgeacts.training.evaluation import evaluate, wilson_interval
+from edgeacts.training.evaluation import evaluate
 from edgeacts.training.schedules import FACTORS
 
 Make = Callable[..., TrainSettings]
