@@ -62,7 +62,7 @@ def choose_float(
     sensitivities: Sequence[Sensitivity],
     step: Callable[[], None],
 ) -> FloatLayers:
-    """Noisiest first, leave a layer in float while the error matters, where it falls by `float_gain_db` and the cost is allowed."""
+    """Noisiest first, leave layers in float while the error matters, where it falls by `float_gain_db` at an allowed cost."""
     best = quantize_static_units(model, calibration, settings)
     error = judge.error(best)
     step()
