@@ -19,6 +19,7 @@ from google.protobuf.message import DecodeError
 from edgeacts.errors import DamagedFile
 
 METADATA_KEY = "edgeacts.bodies"
+FORMS_KEY = "edgeacts.forms"
 MAX_TEXT_CHARS = 16 * 2**20
 DOMAIN = "edgeacts"
 
@@ -83,13 +84,28 @@ def put_in(model: onnx.ModelProto, bodies: Mapping[str, Body]) -> None:
             function.CopyFrom(bodies[function.name].function)
 
 
-def stated_bounds(model: onnx.ModelProto) -> dict[str, tuple[str, float]]:
-    """Operator -> (form, bound) of the file's own functions. Raises ValueError and its like for what cannot be read."""
-    stated = json.loads(next((p.value for p in model.metadata_props if p.key == "edgeacts.forms"), "{}"))
-    found = {operator: (str(form["form"]), float(form["bound"])) for operator, form in stated.items()}
+def stated_forms(model: onnx.ModelProto) -> dict[str, tuple[str, float]]:
+    """Operator -> (form, bound), as the metadata state them. Raises ValueError and its like for what cannot be read."""
+    found = {name: (str(f["form"]), float(f["bound"])) for name, f in _stated(model).items()}
     if not all(bound >= 0 for _, bound in found.values()):
         raise ValueError("a bound is not a number of at least 0")
     return found
+
+
+def state_forms(model: onnx.ModelProto, bodies: Mapping[str, Body]) -> None:
+    """Let the metadata state the forms of `bodies`. Raises as `stated_forms` does."""
+    stated = _stated(model)
+    for operator, body in bodies.items():
+        stated.setdefault(operator, {}).update(form=body.form, bound=body.bound)
+    for entry in model.metadata_props:
+        if entry.key == FORMS_KEY:
+            entry.value = json.dumps(stated, ensure_ascii=False, sort_keys=True)
+
+
+def _stated(model: onnx.ModelProto) -> dict[str, dict[str, Any]]:
+    text = next((p.value for p in model.metadata_props if p.key == FORMS_KEY), "{}")
+    found = json.loads(text)
+    return {str(name): dict(form) for name, form in found.items()}
 
 
 def _body(form: str, record: Mapping[str, Any], own: onnx.FunctionProto) -> Body:

@@ -161,6 +161,11 @@ class OpenVinoSession(Session):
             version=openvino.__version__,
         )
 
+    @property
+    def form_bound(self) -> float | None:
+        """That of the bodies that the file carries for OpenVINO; None for a file that states nothing."""
+        return max((bound for _, bound in self._forms.values()), default=None)
+
     def executed(self) -> Executed:
         """What runs. `precision`, `layers` (with counts) and `activations` are read from the compiled graph."""
         import openvino

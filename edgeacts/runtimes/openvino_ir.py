@@ -42,6 +42,8 @@ def describe(model: Any, stated: Stated) -> None:
         ensure_ascii=False,
         sort_keys=True,
     )
+    if "framework" in model.rt_info:  # all of an ONNX file's metadata, tables of other runtimes included
+        del model.rt_info["framework"]
     model.set_rt_info(text, [SECTION, _DESCRIPTION])
     model.set_rt_info("0" * 64, [SECTION, WEIGHTS_HASH])
 
@@ -67,6 +69,19 @@ def read_ir(core: Any, path: Path) -> tuple[Any, Stated]:
     stated = _stated(model, path)
     _check_weights(model, path, weights)
     return model, stated
+
+
+def stored_precisions(model: Any) -> frozenset[str]:
+    """Precisions that an openvino.Model is in: those of its weights, `int8` when it is quantized; f32 if they do not tell."""
+    kinds = {op.get_type_name(): op for op in model.get_ordered_ops()}
+    weights = {
+        op.output(0).get_element_type().get_type_name()
+        for op in model.get_ordered_ops()
+        if op.get_type_name() == "Constant" and len(op.output(0).get_shape()) > 1
+    }
+    found = {name for name in weights if name in ("f64", "f32", "bf16", "f16")}
+    quantized = "FakeQuantize" in kinds or not weights.isdisjoint(("i8", "u8", "i4", "u4"))
+    return frozenset((found or {"f32"}) | ({"int8"} if quantized else set()))
 
 
 def _check_weights(model: Any, path: Path, weights: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ import onnx
 from onnx.external_data_helper import load_external_data_for_model, uses_external_data
 from onnx.inliner import inline_local_functions
 
-from edgeacts.bodies import DOMAIN, chosen_bodies, put_in, stated_bounds
+from edgeacts.bodies import DOMAIN, Body, chosen_bodies, put_in, state_forms, stated_forms
 from edgeacts.errors import DamagedFile, EdgeactsError, UsageError, one_line
 from edgeacts.runtimes.base import TensorSpec
 from edgeacts.runtimes.onnx_file import MAX_MODEL_BYTES, input_specs, load_onnx, output_specs
@@ -49,10 +50,21 @@ def read_file(path: Path, precision: str = "f32") -> ReadModel:
     raise UsageError(f"openvino reads .onnx and .xml files, not {path}")
 
 
-def read_proto(core: Any, path: Path, proto: onnx.ModelProto, precision: str) -> ReadModel:
-    """As `read_file`, of the content of the file at `path`, whose external weights are not loaded."""
+def read_proto(
+    core: Any,
+    path: Path,
+    proto: onnx.ModelProto,
+    precision: str,
+    bodies: Mapping[str, Body] | None = None,
+) -> ReadModel:
+    """As `read_file`, of the content of the file at `path`, whose external weights are not loaded.
+
+    `bodies` are put into `proto`, or else those that it carries for OpenVINO.
+    """
     specs = input_specs(proto, path), output_specs(proto, path)
-    forms = adopt_forms(proto, precision, str(path))
+    if bodies is None:
+        bodies = chosen_bodies(proto, "openvino", precision, str(path))
+    forms = _adopt(proto, bodies, str(path))
     converter = FunctionConverter(proto)
     try:
         if not proto.functions:
@@ -70,19 +82,20 @@ def read_proto(core: Any, path: Path, proto: onnx.ModelProto, precision: str) ->
     return ReadModel(model, specs, converter.activations, forms, metadata)
 
 
-def adopt_forms(proto: onnx.ModelProto, precision: str, where: str) -> dict[str, tuple[str, float]]:
-    """Put the bodies in that the file has for OpenVINO; operator -> (form, bound) of what its activations then are."""
-    bodies = chosen_bodies(proto, "openvino", precision, where)
+def _adopt(proto: onnx.ModelProto, bodies: Mapping[str, Body], where: str) -> dict[str, tuple[str, float]]:
+    """Put the bodies in, and say so in the metadata; operator -> (form, bound) of what its activations then are."""
     put_in(proto, bodies)
     try:
-        stated = stated_bounds(proto)
+        state_forms(proto, bodies)
+        stated = stated_forms(proto)
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
         raise DamagedFile(
             f"{where}: metadata edgeacts.forms cannot be read; export the model again"
         ) from None
     here = {f.name for f in proto.functions if f.domain == DOMAIN}
-    own = {name: form for name, form in stated.items() if name in here}
-    return own | {operator: (body.form, body.bound) for operator, body in bodies.items()}
+    return {name: form for name, form in stated.items() if name in here} | {
+        operator: (body.form, body.bound) for operator, body in bodies.items()
+    }
 
 
 def _refused(path: Path, proto: onnx.ModelProto, error: RuntimeError) -> EdgeactsError:
