@@ -10,6 +10,7 @@ from typing import Any
 from edgeacts.cli.images import validation_images
 from edgeacts.cli.options import names, on_terminal, wrapped, write_json
 from edgeacts.errors import UsageError
+from edgeacts.runtimes import runtime_names
 
 _TOLERANCE = 1e-5
 _STATED = ("edgeacts.classes", "edgeacts.preprocessing")
@@ -61,7 +62,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--runtime",
         type=names,
         metavar="NAMES",
-        help="runtimes of the verdict; default onnxruntime,accelerated,openvino",
+        help=f"runtimes of the verdict; default {','.join(runtime_names())}",
     )
     parser.add_argument(
         "--data", metavar="NAME", help="data set of the verdict's images; default the checkpoint's"

@@ -30,7 +30,7 @@ from edgeacts.runtimes import TensorSpec, open_runtime, runtime_names, unreadabl
 if TYPE_CHECKING:
     from torch import nn
 
-RUNTIMES = ("onnxruntime", "accelerated", "openvino")
+RUNTIMES = runtime_names()
 BATCHES = (1, 2, 7)
 
 
