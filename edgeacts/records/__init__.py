@@ -23,6 +23,7 @@ from edgeacts.records.modes import (
 )
 from edgeacts.records.parity import Budget, Outcome, ParityRow, Verdict
 from edgeacts.records.training import Epoch, TrainingRecord
+from edgeacts.records.tuning import TunedActivation, TunedForm, TuningEntry, TuningRecord
 
 __all__ = [
     "Budget",
@@ -54,6 +55,10 @@ __all__ = [
     "ThroughputRecord",
     "ThroughputSeries",
     "TrainingRecord",
+    "TunedActivation",
+    "TunedForm",
+    "TuningEntry",
+    "TuningRecord",
     "Verdict",
     "to_builtins",
 ]

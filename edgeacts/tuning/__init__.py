@@ -1,0 +1,1 @@
+"""`edgeacts tune`: what the forms of activations cost on a runtime of this machine."""
