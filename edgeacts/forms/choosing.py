@@ -13,7 +13,7 @@ from edgeacts.forms.certificate import certify
 from edgeacts.forms.choice import TOLERANCE, Choice
 from edgeacts.forms.costs import COSTS, predicted
 from edgeacts.forms.generating import generated_forms, subject_of
-from edgeacts.forms.tuned import form_of, measured_forms
+from edgeacts.forms.tuned import SAME, form_of, measured_forms
 from edgeacts.names import check_name
 from edgeacts.program import Program
 
@@ -55,10 +55,16 @@ def choose_for(
     )
     points = [activation.values(v) for v in values] or [activation.values()]
     common = {n: v for n, v in points[0].items() if all(p[n] == v for p in points)}
-    best, source = found.options[0], found.source
+    best, source = _best(found.options), found.source
     how = "measured" if best.measured else "expected"
     reason = f"fastest of {len(found.options)} forms within {tolerance:g}: {how} {best.cost:.2f} times ReLU, {source}"
     return Choice(activation, best.form, best.bound, common, reason)
+
+
+def _best(found: Sequence[Option]) -> Option:
+    """The fastest; of those that are as fast within 1 %, the one with the smallest error."""
+    limit = (1 + SAME) * found[0].cost
+    return min((one for one in found if one.cost <= limit), key=lambda one: (one.bound, one.cost))
 
 
 @dataclass(frozen=True)
@@ -113,13 +119,36 @@ def _expected(
     opset: int,
 ) -> Iterator[Option]:
     forms = [activation.form(name) for name in activation.form_names()]
-    if precision != "f16" and all(p == points[0] for p in points):
-        forms += generated_forms(activation, points[0], tolerance)
+    if all(p == points[0] for p in points):
+        forms = sound_forms(activation, points[0], (tolerance,), precision=precision)
     for form in forms:
         bound = max(form.bound_at(p) for p in points)
         if (bound <= tolerance or form.name == "exact") and (form.native is None or form.since <= opset):
             choice = Choice(activation, form, bound, dict(points[0]))
             yield Option(form, bound, 1 + predicted(choice, runtime) / 100, measured=False)
+
+
+def sound_forms(
+    activation: Activation,
+    values: Mapping[str, float],
+    tolerances: Sequence[float],
+    *,
+    precision: str = "f32",
+) -> list[Form]:
+    """The definition's own forms within the largest tolerance, and those that are generated for each of them.
+
+    Their programs are certified in float32, so that there are none for f16.
+    """
+    most = max(tolerances)
+    forms = [
+        f
+        for f in map(activation.form, activation.form_names())
+        if f.name == "exact" or f.bound_at(values) <= most
+    ]
+    for tolerance in () if precision == "f16" else sorted(tolerances):
+        known = {form.name for form in forms}
+        forms += [f for f in generated_forms(activation, values, tolerance) if f.name not in known]
+    return forms
 
 
 def _bound(activation: Activation, form: Form, points: Sequence[Mapping[str, float]]) -> float:

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
 from edgeacts.definition import Activation, Form
 from edgeacts.errors import DamagedFile
-from edgeacts.program import OPERATORS, Program, Step
+from edgeacts.program import OPERATORS, Program
 from edgeacts.program import Steps as Collector
 from edgeacts.records import TunedForm, TuningEntry, TuningRecord
 from edgeacts.records.tuning import Steps
 
+SAME = 0.01  # share by which costs may differ and count as one
 VARIABLE = "EDGEACTS_TUNING"
 DEFAULTS = Path(__file__).parent.parent / "tuning" / "defaults.json"
 
@@ -65,6 +66,15 @@ def _read(path: Path, _: int) -> TuningRecord:
     return TuningRecord.read(path)
 
 
+def fastest(forms: Sequence[TunedForm], tolerance: float) -> TunedForm | None:
+    """The fastest within the tolerance; of those that are as fast within 1 %, the one with the smallest error."""
+    allowed = [form for form in forms if form.bound <= tolerance]
+    if not allowed:
+        return None
+    limit = (1 + SAME) * min(form.ratio for form in allowed)
+    return min((form for form in allowed if form.ratio <= limit), key=lambda form: (form.bound, form.ratio))
+
+
 def form_of(activation: Activation, tuned: TunedForm) -> Form:
     """The form that is meant. Raises DamagedFile for steps that are no program, UsageError for a form that does not exist."""
     if tuned.steps is None:
@@ -98,16 +108,3 @@ def program_of(steps: Steps) -> Program:
     if not steps:
         raise DamagedFile("a form in the tuning file has no steps")
     return collected.finish(len(steps) - 1)
-
-
-__all__ = [
-    "DEFAULTS",
-    "VARIABLE",
-    "Measured",
-    "Step",
-    "form_of",
-    "measured_forms",
-    "program_of",
-    "steps_of",
-    "user_file",
-]

@@ -50,7 +50,7 @@ class TuningEntry(Record, frozen=True):
 
 
 class TuningRecord(Record, frozen=True, tag_field="kind", tag="tuning"):
-    """A tuning file: at most one entry for each runtime and precision."""
+    """A tuning file: of entries for the same runtime and precision the first that knows an activation counts."""
 
     entries: tuple[TuningEntry, ...]
     version: int = 1
