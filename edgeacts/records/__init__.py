@@ -25,6 +25,7 @@ from edgeacts.records.modes import (
 from edgeacts.records.parity import Budget, Outcome, ParityRow, Verdict
 from edgeacts.records.quantization import LayerNoise, OutputError, QuantizationRecord, RangeTrial
 from edgeacts.records.training import Epoch, TrainingRecord
+from edgeacts.records.tuning import TunedActivation, TunedForm, TuningEntry, TuningRecord
 
 __all__ = [
     "Budget",
@@ -63,6 +64,10 @@ __all__ = [
     "ThroughputRecord",
     "ThroughputSeries",
     "TrainingRecord",
+    "TunedActivation",
+    "TunedForm",
+    "TuningEntry",
+    "TuningRecord",
     "Verdict",
     "to_builtins",
 ]
