@@ -57,7 +57,7 @@ def isa() -> str:
 
 
 def has(name: str) -> bool:
-    """Whether this CPU has the instruction set (`avx512`, `vbmi`, `avx2`, `neon`, `plain`). Raises NotAvailable without kernels."""
+    """Whether this CPU has the instruction set (`avx512`, `vbmi`, `avx2`, `neon`, `plain`). Raises NotAvailable."""
     return bool(library().edgeacts_has(name.encode()))
 
 

@@ -16,7 +16,10 @@ _ADDRESS = ctypes.c_void_p
 
 
 def isa() -> str:
-    """The instruction set of the INT8 kernels: `vbmi`, `avx2`, `neon` or `plain`. AVX-512 without VBMI takes AVX2's. Raises NotAvailable."""
+    """The instruction set of the INT8 kernels: `vbmi`, `avx2`, `neon` or `plain`; AVX-512 without VBMI takes AVX2's.
+
+    Raises NotAvailable.
+    """
     return str(_library().edgeacts_int8_isa().decode())
 
 
@@ -65,9 +68,10 @@ def depthwise(
     before: Bytes | None = None,
     after: Bytes | None = None,
 ) -> Bytes:
-    """after[clip(round(scale·(bias + Σ w·before[x])) + zero_point, 0, 255)] for x [N, H, W, C], weights [K, K, C] less their zero point.
+    """after[clip(round(scale·(bias + Σ w·before[x])) + zero_point, 0, 255)] of x [N, H, W, C].
 
-    `padding` stands beside the image, after the table; `pads` are top, left, bottom, right. Raises NotAvailable.
+    `weights` are [K, K, C], less their zero point. `padding` stands beside the image, after the table;
+    `pads` are top, left, bottom, right. Raises NotAvailable.
     """
     batch, height, width, channels = x.shape
     size = weights.shape[0]
