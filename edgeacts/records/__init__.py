@@ -23,7 +23,9 @@ from edgeacts.records.modes import (
     ThroughputSeries,
 )
 from edgeacts.records.parity import Budget, Outcome, ParityRow, Verdict
+from edgeacts.records.quantization import LayerNoise, OutputError, QuantizationRecord, RangeTrial
 from edgeacts.records.training import Epoch, TrainingRecord
+from edgeacts.records.tuning import TunedActivation, TunedForm, TuningEntry, TuningRecord
 
 __all__ = [
     "Budget",
@@ -40,17 +42,21 @@ __all__ = [
     "LatencyBlock",
     "LatencyRecord",
     "LatencySeries",
+    "LayerNoise",
     "LayerRow",
     "MemoryRecord",
     "MemorySeries",
     "NoiseFloor",
     "OperatorTime",
     "Outcome",
+    "OutputError",
     "PacedRecord",
     "PacedSeries",
     "ParityRow",
     "ProfileRecord",
     "ProfileSeries",
+    "QuantizationRecord",
+    "RangeTrial",
     "Record",
     "Subject",
     "SustainedRecord",
@@ -58,6 +64,10 @@ __all__ = [
     "ThroughputRecord",
     "ThroughputSeries",
     "TrainingRecord",
+    "TunedActivation",
+    "TunedForm",
+    "TuningEntry",
+    "TuningRecord",
     "Verdict",
     "to_builtins",
 ]
