@@ -3,6 +3,7 @@
 from edgeacts.records.base import Record, to_builtins
 from edgeacts.records.conformance import ConformanceRecord, ConformanceRow
 from edgeacts.records.divergence import DivergenceRecord, LayerRow
+from edgeacts.records.executed import ExecutedActivation, ExecutedGraph, ExecutedLayer
 from edgeacts.records.export import ExportRecord
 from edgeacts.records.latency import LatencyBlock, LatencyRecord, LatencySeries, NoiseFloor
 from edgeacts.records.modes import (
@@ -24,6 +25,7 @@ from edgeacts.records.modes import (
 from edgeacts.records.parity import Budget, Outcome, ParityRow, Verdict
 from edgeacts.records.quantization import LayerNoise, OutputError, QuantizationRecord, RangeTrial
 from edgeacts.records.training import Epoch, TrainingRecord
+from edgeacts.records.tuning import TunedActivation, TunedForm, TuningEntry, TuningRecord
 
 __all__ = [
     "Budget",
@@ -33,6 +35,9 @@ __all__ = [
     "ConformanceRow",
     "DivergenceRecord",
     "Epoch",
+    "ExecutedActivation",
+    "ExecutedGraph",
+    "ExecutedLayer",
     "ExportRecord",
     "LatencyBlock",
     "LatencyRecord",
@@ -59,6 +64,10 @@ __all__ = [
     "ThroughputRecord",
     "ThroughputSeries",
     "TrainingRecord",
+    "TunedActivation",
+    "TunedForm",
+    "TuningEntry",
+    "TuningRecord",
     "Verdict",
     "to_builtins",
 ]
