@@ -30,10 +30,11 @@ from edgeacts.quantization.static import quantize_static_units
 from edgeacts.quantization.writing import Findings, QuantizeResult, write_model
 from edgeacts.records.quantization import LayerNoise, OutputError, RangeTrial
 
-_SENSITIVITY_MACS = (
     6e9  # multiply-adds that one layer's trial may take: more images where the network is small
 )
-_BIAS_IMAGES = 64
+# Multiply-adds that one trial may take: of a small network more images are looked at, of a large one fewer.
+_JUDGE_MACS, _LAYER_MACS = 1e10, 2.5e9
+_JUDGE_IMAGES, _LAYER_IMAGES = (16, 128), (8, 64)  # at least, at most
 
 
 @dataclass(frozen=True)
@@ -87,6 +88,7 @@ def post_training(
     learn, judge_images = _split(model, images, chosen)
     with stage(progress, "calibration", len(learn)) as step:
         calibration = calibrate(model, learn, fixed=input_range(model), step=step)
+    judge_images = judge_images[: _affordable(calibration, _JUDGE_MACS, _JUDGE_IMAGES)]
     judge = Judge(calibration.prepared, judge_images)
     with stage(progress, "ranges", len(METHODS)) as step:
         method, trials = try_ranges(model, calibration, chosen, judge, step)
@@ -94,7 +96,7 @@ def post_training(
     calibration, chosen, trials = _correct(model, calibration, chosen, judge, learn, trials, progress)
     if chosen.sensitivity:
         layers = layers_of(calibration.prepared)
-        few = Judge(calibration.prepared, judge_images[: _sensitivity_count(calibration)])
+        few = Judge(calibration.prepared, judge_images[: _affordable(calibration, _LAYER_MACS, _LAYER_IMAGES)])
         with stage(progress, "sensitivity", len(layers)) as step:
             sensitivities = measure_sensitivity(calibration, chosen, few, step=step)
         with stage(progress, "float layers", chosen.max_float_layers + 1) as step:
@@ -120,8 +122,9 @@ def _correct(
     """With corrected biases where they lower the error."""
     if not settings.bias_correction:
         return calibration, settings, trials
+    some = images[: _affordable(calibration, _JUDGE_MACS, _JUDGE_IMAGES)]
     with stage(progress, "bias correction", 2) as step:
-        corrected = calibration.with_shifts(measure_shifts(calibration, settings, images[:_BIAS_IMAGES]))
+        corrected = calibration.with_shifts(measure_shifts(calibration, settings, some))
         step()
         error = judge.error(quantize_static_units(model, corrected, settings))
         step()
@@ -142,11 +145,11 @@ def _split(
     return images[np.sort(order[judging:])], images[np.sort(order[:judging])]
 
 
-def _sensitivity_count(calibration: Calibration) -> int:
-    """How many images one layer is judged on; a whole number of batches where the model has a size of its own."""
-    macs = sum(layer.multiply_adds for layer in layers_of(calibration.prepared))
+def _affordable(calibration: Calibration, macs: float, allowed: tuple[int, int]) -> int:
+    """How many images a trial takes; a whole number of batches where the model has a size of its own."""
+    each = sum(layer.multiply_adds for layer in layers_of(calibration.prepared))
     unit = max(1, fixed_batch(calibration.prepared))
-    wanted = int(min(64, max(8, _SENSITIVITY_MACS // max(1, macs))))
+    wanted = int(min(allowed[1], max(allowed[0], macs // max(1, each))))
     return max(unit, wanted // unit * unit)
 
 
