@@ -46,9 +46,9 @@ def entropy(histogram: Histogram, through: Function | None = None) -> Range:
     best, chosen = np.inf, minmax(histogram)
     for factor in _FACTORS:
         low, high = histogram.lowest * factor, histogram.highest * factor
-        divergence = divergence(shares, centres, low, high)
-        if divergence < best:
-            best, chosen = divergence, (low, high)
+        found = divergence(shares, centres, low, high)
+        if found < best:
+            best, chosen = found, (low, high)
     return chosen
 
 

@@ -30,8 +30,6 @@ from edgeacts.quantization.static import quantize_static_units
 from edgeacts.quantization.writing import Findings, QuantizeResult, write_model
 from edgeacts.records.quantization import LayerNoise, OutputError, RangeTrial
 
-    6e9  # multiply-adds that one layer's trial may take: more images where the network is small
-)
 # Multiply-adds that one trial may take: of a small network more images are looked at, of a large one fewer.
 _JUDGE_MACS, _LAYER_MACS = 1e10, 2.5e9
 _JUDGE_IMAGES, _LAYER_IMAGES = (16, 128), (8, 64)  # at least, at most
@@ -96,7 +94,9 @@ def post_training(
     calibration, chosen, trials = _correct(model, calibration, chosen, judge, learn, trials, progress)
     if chosen.sensitivity:
         layers = layers_of(calibration.prepared)
-        few = Judge(calibration.prepared, judge_images[: _affordable(calibration, _LAYER_MACS, _LAYER_IMAGES)])
+        few = Judge(
+            calibration.prepared, judge_images[: _affordable(calibration, _LAYER_MACS, _LAYER_IMAGES)]
+        )
         with stage(progress, "sensitivity", len(layers)) as step:
             sensitivities = measure_sensitivity(calibration, chosen, few, step=step)
         with stage(progress, "float layers", chosen.max_float_layers + 1) as step:
