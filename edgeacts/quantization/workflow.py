@@ -18,7 +18,7 @@ from edgeacts.preprocessing import Preprocessing
 from edgeacts.quantization.bias import measure_shifts
 from edgeacts.quantization.calibrating import Calibration, calibrate
 from edgeacts.quantization.checking import check_images, load_model
-from edgeacts.quantization.choosing import choose_float, decibels, try_ranges
+from edgeacts.quantization.choosing import FloatLayers, choose_float, decibels, try_ranges
 from edgeacts.quantization.layers import layers_of
 from edgeacts.quantization.measuring import Judge
 from edgeacts.quantization.progress import stage
@@ -92,22 +92,41 @@ def post_training(
         method, trials = try_ranges(model, calibration, chosen, judge, step)
     chosen = replace(chosen, ranges=method)
     calibration, chosen, trials = _correct(model, calibration, chosen, judge, learn, trials, progress)
-    if chosen.sensitivity:
-        layers = layers_of(calibration.prepared)
-        few = Judge(
-            calibration.prepared, judge_images[: _affordable(calibration, _LAYER_MACS, _LAYER_IMAGES)]
-        )
-        with stage(progress, "sensitivity", len(layers)) as step:
-            sensitivities = measure_sensitivity(calibration, chosen, few, step=step)
-        with stage(progress, "float layers", chosen.max_float_layers + 1) as step:
-            found = choose_float(model, calibration, chosen, judge, sensitivities, step)
-        result, keep, rows, error = found.model, found.nodes, found.rows, found.error
-    else:
-        result = quantize_static_units(model, calibration, chosen)
-        keep, rows, error = frozenset(), (), judge.error(result)
+    result = quantize_static_units(model, calibration, chosen)
+    error = judge.error(result)
+    found = FloatLayers(frozenset(), (), result, error)
+    if chosen.sensitivity and decibels(error) < chosen.enough_db:
+        found = _float_layers(model, calibration, chosen, judge, (result, error), progress)
     return Quantized(
-        model, result, calibration, chosen, keep, judge, trials, rows, error, len(images), time.perf_counter() - begin
-    )  # fmt: skip
+        source=model,
+        model=found.model,
+        calibration=calibration,
+        settings=chosen,
+        keep_float=found.nodes,
+        judge=judge,
+        trials=trials,
+        layers=found.rows,
+        exact=found.error,
+        images=len(images),
+        seconds=time.perf_counter() - begin,
+    )
+
+
+def _float_layers(
+    model: onnx.ModelProto,
+    calibration: Calibration,
+    settings: QuantizeSettings,
+    judge: Judge,
+    begun: tuple[onnx.ModelProto, OutputError],
+    progress: bool,
+) -> FloatLayers:
+    """Every layer's noise measured, and the noisiest left in float where that pays."""
+    count = _affordable(calibration, _LAYER_MACS, _LAYER_IMAGES)
+    few = Judge(calibration.prepared, judge.images[:count])
+    with stage(progress, "sensitivity", len(layers_of(calibration.prepared))) as step:
+        sensitivities = measure_sensitivity(calibration, settings, few, step=step)
+    with stage(progress, "float layers", settings.max_float_layers) as step:
+        return choose_float(model, calibration, settings, judge, begun, sensitivities, step)
 
 
 def _correct(
