@@ -12,18 +12,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import onnx
-import onnxruntime as ort
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
-from edgeacts.errors import EdgeactsError, UsageError, one_line
+from edgeacts.errors import UsageError
+from edgeacts.quantization.deployed import open_model
 from edgeacts.quantization.product_nodes import ProductNode, read_product
 
 Arrays = dict[str, NDArray[Any]]
-_ERRORS_ONLY = 3
-EXACT_OPTION = ("session.x64quantprecision", "1")
 
 
 @dataclass
@@ -57,6 +54,7 @@ class EmulatedModel:
                 "the model has no 8-bit products: quantize it first, or look at its float layers"
             )
         self._outputs = [value.name for value in graph.output]
+        self.input = next(value.name for value in graph.input if value.name not in self._constants)
         self._stages = _stages(read, self._outputs, set(self._constants))
 
     def run(self, feeds: Mapping[str, NDArray[Any]]) -> list[NDArray[Any]]:
@@ -90,37 +88,15 @@ class EmulatedModel:
         part = onnx.helper.make_model(
             graph, opset_imports=list(self._model.opset_import), ir_version=self._model.ir_version
         )
-        return open_bytes(part, optimized=False)
+        return open_model(part, optimized=False)
 
 
 def executed_graph(model: onnx.ModelProto) -> onnx.ModelProto:
     """The graph that ONNX Runtime executes here by default. Raises EdgeactsError when it cannot open the model."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "optimized.onnx"
-        open_bytes(model, save_to=path)
+        open_model(model, save_to=path)
         return onnx.load(path)
-
-
-def open_bytes(
-    model: onnx.ModelProto, *, optimized: bool = True, exact: bool = False, save_to: Path | None = None
-) -> Any:
-    """An onnxruntime.InferenceSession on the CPU, one thread. `exact` asks x86 for 32-bit sums (slower than 16-bit ones).
-
-    Raises EdgeactsError when ONNX Runtime does not open the model.
-    """
-    options = ort.SessionOptions()
-    options.log_severity_level = _ERRORS_ONLY
-    options.intra_op_num_threads = 1
-    if not optimized:
-        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
-    if save_to is not None:
-        options.optimized_model_filepath = str(save_to)
-    if exact:
-        options.add_session_config_entry(*EXACT_OPTION)
-    try:
-        return ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # ONNX Runtime's classes share nothing but Exception
-        raise EdgeactsError(f"onnxruntime cannot open the model: {one_line(error)}") from error
 
 
 def _reads(node: onnx.NodeProto) -> set[str]:

@@ -105,4 +105,5 @@ def requantize(sums: Ints, scale: NDArray[np.float32], zero: int, dtype: np.dtyp
     limits = np.iinfo(dtype)
     values = sums.astype(np.float32) * scale
     values = np.clip(values, np.float32(limits.min - zero), np.float32(limits.max - zero))
-    return (np.rint(values).astype(np.int32) + zero).astype(dtype)
+    result: NDArray[Any] = (np.rint(values).astype(np.int32) + zero).astype(dtype)
+    return result

@@ -7,43 +7,16 @@ images the interval is 0.3 points to either side, where two independent shares w
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgeacts.errors import UsageError
+from edgeacts.records import PairedDrop
 from edgeacts.shares import Z_95
 
-Judgement = Literal["holds", "fails", "cannot tell"]
 POINTS = 100.0  # in one: 0.005 is 0.5 points
-
-
-@dataclass(frozen=True)
-class PairedDrop:
-    """`lost` images only the reference has right, `gained` only the candidate; `drop`, `low`, `high` in points.
-
-    [low, high] holds the true drop in 95 of 100 such comparisons. A negative drop is a gain.
-    """
-
-    total: int
-    reference_correct: int
-    candidate_correct: int
-    lost: int
-    gained: int
-    drop: float
-    low: float
-    high: float
-
-    def verdict(self, max_drop: float) -> Judgement:
-        """`holds` when the whole interval is within `max_drop` points, `fails` when all of it is beyond, else neither."""
-        if self.high <= max_drop:
-            return "holds"
-        return "fails" if self.low > max_drop else "cannot tell"
-
-    def __str__(self) -> str:
-        return f"drop {self.drop:.2f} points ({self.low:.2f} to {self.high:.2f})"
 
 
 def compare(reference_right: NDArray[Any], candidate_right: NDArray[Any]) -> PairedDrop:

@@ -81,7 +81,10 @@ class ProductNode(ABC):
         total = total - self.x_zero * w.astype(np.int32).sum(axis=0)
         if w_zero.any():
             total += w_zero * (a.shape[1] * self.x_zero - a.astype(np.int32).sum(axis=1, keepdims=True))
-        return total if self.bias is None else total + self.bias[group]
+        if self.bias is not None:
+            total = total + self.bias[group]
+        result: Ints = total
+        return result
 
     def finish(self, sums: Ints) -> NDArray[Any]:
         """The sums in the output's type: requantized, or scaled to float32."""

@@ -1,5 +1,13 @@
 """Frozen records that stages exchange, one file a subject; `Record` says what they have in common."""
 
+from edgeacts.records.accuracy import (
+    GateRecord,
+    GateTry,
+    Judgement,
+    LayerSaturation,
+    PairedDrop,
+    SaturationRecord,
+)
 from edgeacts.records.base import Record, to_builtins
 from edgeacts.records.conformance import ConformanceRecord, ConformanceRow
 from edgeacts.records.divergence import DivergenceRecord, LayerRow
@@ -33,10 +41,14 @@ __all__ = [
     "DivergenceRecord",
     "Epoch",
     "ExportRecord",
+    "GateRecord",
+    "GateTry",
+    "Judgement",
     "LatencyBlock",
     "LatencyRecord",
     "LatencySeries",
     "LayerRow",
+    "LayerSaturation",
     "MemoryRecord",
     "MemorySeries",
     "NoiseFloor",
@@ -44,10 +56,12 @@ __all__ = [
     "Outcome",
     "PacedRecord",
     "PacedSeries",
+    "PairedDrop",
     "ParityRow",
     "ProfileRecord",
     "ProfileSeries",
     "Record",
+    "SaturationRecord",
     "Subject",
     "SustainedRecord",
     "SustainedSeries",

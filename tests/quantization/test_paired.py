@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from edgeacts.errors import UsageError
-from edgeacts.quantization.paired import PairedDrop, compare, images_needed, right_answers, tango_interval
+from edgeacts.quantization.paired import compare, images_needed, right_answers, tango_interval
+from edgeacts.records import PairedDrop
 
 Z2 = 1.959963984540054**2
 
