@@ -10,7 +10,7 @@ _HEAD = ("in float", "accuracy", "drop, points", "size", "MACs", "latency", "ver
 def format_gate(record: GateRecord) -> str:
     """A line a try within 80 columns; `*` marks the model that was handed back.
 
-    Size and latency are relative to the float model, MACs is the share of multiply-adds in float, + NAME the layer that went back.
+    Size and latency are relative to the float model, MACs is the share of multiply-adds in float, + NAME what went back.
     """
     rows = [_HEAD, *(_cells(number, tried, record) for number, tried in enumerate(record.tries))]
     if all(t.latency_ratio is None for t in record.tries):

@@ -1,0 +1,133 @@
+"""Fine-tuned twin -> the INT8 file it was made of with the trained weights, and the proof that the two compute the same."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import onnx
+import torch
+from numpy.typing import NDArray
+from onnx import numpy_helper
+
+from edgeacts.errors import EdgeactsError
+from edgeacts.quantization.deployed import open_model
+from edgeacts.quantization.qat_twin import QuantizedTwin, Trained
+
+
+def write_weights(twin: QuantizedTwin, model: onnx.ModelProto) -> onnx.ModelProto:
+    """A copy of the file that `twin` was made of: its weights, their scales and biases, everything else as it was."""
+    result = onnx.ModelProto()
+    result.CopyFrom(model)
+    makers = {name: node for node in result.graph.node for name in node.output}
+    constants = {t.name: t for t in result.graph.initializer}
+    with torch.no_grad():
+        for row in twin.trained.values():
+            if row.site is None and not row.bias_of:
+                values = twin.weight(row.parameter).cpu().numpy()
+                constants[row.value].CopyFrom(numpy_helper.from_array(values, row.value))
+                continue
+            integers, scale = _weight(twin, row) if row.site is not None else _bias(twin, row)
+            stem = _free(f"{row.parameter}.int", constants)
+            dequantize = makers[row.value]
+            for index, (suffix, array) in enumerate((("", integers), ("_scale", scale))):
+                tensor = numpy_helper.from_array(array, stem + suffix)
+                result.graph.initializer.append(tensor)
+                constants[tensor.name] = tensor
+                dequantize.input[index] = tensor.name
+    _drop_unused(result.graph)
+    return result
+
+
+def _weight(twin: QuantizedTwin, row: Trained) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
+    assert row.site is not None, "the caller's"  # noqa: S101
+    return row.site.written(twin.weight(row.parameter))
+
+
+def _bias(twin: QuantizedTwin, row: Trained) -> tuple[NDArray[np.int32], NDArray[np.float32]]:
+    step = twin.bias_step(row)
+    steps = torch.round(twin.weight(row.parameter) / step).double().cpu().numpy()
+    limits = np.iinfo(np.int32)
+    if np.any((steps < limits.min) | (steps > limits.max)):
+        raise EdgeactsError(
+            f"the bias of {row.node} does not fit 32 bits at its weight's scale: train with a lower learning rate"
+        )
+    return steps.astype(np.int32), step.cpu().numpy().astype(np.float32)
+
+
+def _free(name: str, taken: Mapping[str, object]) -> str:
+    while name in taken or f"{name}_scale" in taken:
+        name += "_"
+    return name
+
+
+def _drop_unused(graph: onnx.GraphProto) -> None:
+    used = {name for node in graph.node for name in node.input} | {v.name for v in graph.output}
+    kept = [t for t in graph.initializer if t.name in used]
+    del graph.initializer[:]
+    graph.initializer.extend(kept)
+
+
+@dataclass(frozen=True)
+class Parity:
+    """The twin held against the file, every quantized tensor computed from the file's own inputs to it.
+
+    Of `values` 8-bit numbers `one_step` differ by one and `more` by more than one; the output's largest difference is
+    `output_error` of its spread (the standard deviation over images).
+    """
+
+    values: int
+    one_step: int
+    more: int
+    output_error: float
+
+    @property
+    def holds(self) -> bool:
+        """No number is off by more than a step, at most one in a hundred by one, the output by at most a hundredth."""
+        return (
+            self.values > 0
+            and self.more == 0
+            and self.one_step <= 0.01 * self.values
+            and self.output_error <= 0.01
+        )
+
+    def __str__(self) -> str:
+        return (
+            f"{self.values:,} 8-bit numbers: {self.one_step:,} differ by one step, {self.more:,} by more; "
+            f"the output by {self.output_error:.2g} of its spread"
+        )
+
+
+def compare_with_file(twin: QuantizedTwin, model: onnx.ModelProto, images: NDArray[np.float32]) -> Parity:
+    """Twin and file, run by ONNX Runtime without optimizations, tensor by tensor, so that no difference adds to another."""
+    names = list(twin.sites)
+    watched = onnx.ModelProto()
+    watched.CopyFrom(model)
+    there = {v.name for v in watched.graph.output}
+    watched.graph.output.extend(onnx.ValueInfoProto(name=n) for n in names if n not in there)
+    session = open_model(watched, optimized=False)
+    found = dict(
+        zip([*names, twin.output], session.run([*names, twin.output], {twin.input: images}), strict=True)
+    )
+    forced = {
+        name: torch.tensor((found[name].astype(np.float32) - site.zero) * np.float32(site.scale))
+        for name, site in twin.sites.items()
+    }
+    was_training = twin.training
+    with torch.inference_mode():
+        mine = twin.eval().run(torch.from_numpy(images), forced=forced, keep=True)
+    twin.train(was_training)
+    steps = [
+        np.abs(site.integers(mine[f"{name} (computed)"]).numpy() - found[name].astype(np.int64))
+        for name, site in twin.sites.items()
+    ]
+    output = found[twin.output]
+    spread = float(output.std(axis=0).mean())
+    error = float(np.abs(mine[twin.output].numpy() - output).max())
+    return Parity(
+        values=sum(s.size for s in steps),
+        one_step=sum(int((s == 1).sum()) for s in steps),
+        more=sum(int((s > 1).sum()) for s in steps),
+        output_error=error / spread if spread > 0 else float("inf"),
+    )
