@@ -7,6 +7,7 @@ from pathlib import Path
 
 from edgeacts.cli.images import validation_images
 from edgeacts.cli.options import names, on_terminal, write_json
+from edgeacts.runtimes import runtime_names
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -36,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--runtime",
         type=names,
         metavar="NAMES",
-        help="runtimes of the verdict; default onnxruntime,accelerated,openvino",
+        help=f"runtimes of the verdict; default {','.join(runtime_names())}",
     )
     parser.add_argument(
         "--data", metavar="NAME", help="data set of the verdict's images; default the checkpoint's"

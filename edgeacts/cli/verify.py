@@ -9,6 +9,7 @@ from typing import Any
 from edgeacts.cli.images import validation_images
 from edgeacts.cli.locating import add_locating, check_locating, locate_action
 from edgeacts.cli.options import names, numbers, on_terminal, seed, sizes, write_json
+from edgeacts.runtimes import runtime_names
 
 BATCHES = (1, 2, 7)
 
@@ -28,8 +29,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--runtime",
         type=names,
         metavar="NAMES",
-        default=("onnxruntime", "accelerated", "openvino"),
-        help="default onnxruntime,accelerated,openvino",
+        default=runtime_names(),
+        help=f"default {','.join(runtime_names())}",
     )
     parser.add_argument(
         "--threads",

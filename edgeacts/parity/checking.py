@@ -24,12 +24,12 @@ from edgeacts.parity.matrix import Cell, cells
 from edgeacts.parity.noise import measure
 from edgeacts.parity.references import ModuleReference, OnnxReference, Reference
 from edgeacts.records import ParityRow, Verdict
-from edgeacts.runtimes import TensorSpec, open_runtime
+from edgeacts.runtimes import TensorSpec, open_runtime, runtime_names
 
 if TYPE_CHECKING:
     from torch import nn
 
-RUNTIMES = ("onnxruntime", "accelerated", "openvino")
+RUNTIMES = runtime_names()
 BATCHES = (1, 2, 7)
 
 
