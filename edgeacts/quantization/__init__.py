@@ -1,1 +1,1 @@
-"""INT8 models: how they are made, what they cost in accuracy, and what another machine makes of them."""
+"""Float model -> 8-bit model: `quantize(path, images, out)`, and its parts."""
