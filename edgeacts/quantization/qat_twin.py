@@ -221,9 +221,7 @@ class QuantizedTwin(nn.Module):
                 continue
             weight = torch.tensor(numpy_helper.to_array(floats[source.input[1]]).copy())
             mine = self.values[_key(row.parameter)]
-            if weight.shape == mine.shape and bool(
-                torch.isclose(row.site(weight), mine, rtol=1e-5, atol=1e-8).all()
-            ):
+            if weight.shape == mine.shape and _within_a_step(row.site, weight, mine):
                 mine.data = weight
                 count += 1
         return count
@@ -297,6 +295,14 @@ class QuantizedTwin(nn.Module):
 def _key(name: str) -> str:
     """torch allows no dots in names of parameters and modules."""
     return name.replace(".", "·")
+
+
+def _within_a_step(site: WeightSite, weight: Tensor, grid: Tensor) -> bool:
+    """Whether `grid` is `weight` rounded, to its own steps or slightly other ones."""
+    scale = site.scale(grid)
+    shape = [-1 if d == site.axis else 1 for d in range(grid.dim())]
+    step = scale if site.axis is None else scale.reshape(shape)
+    return bool(((weight - grid).abs() <= 0.51 * step).all())
 
 
 def _constant(node: onnx.NodeProto) -> NDArray[Any]:

@@ -30,6 +30,7 @@ from edgeacts.records.modes import (
     ThroughputSeries,
 )
 from edgeacts.records.parity import Budget, Outcome, ParityRow, Verdict
+from edgeacts.records.qat import QatRecord
 from edgeacts.records.training import Epoch, TrainingRecord
 
 __all__ = [
@@ -60,6 +61,7 @@ __all__ = [
     "ParityRow",
     "ProfileRecord",
     "ProfileSeries",
+    "QatRecord",
     "Record",
     "SaturationRecord",
     "Subject",
