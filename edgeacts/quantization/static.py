@@ -9,11 +9,11 @@ float outputs of the last layer, and the compact file (`compacting`).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 import numpy as np
 import onnx
-from onnx import helper
+from msgspec.structs import replace
 from onnxruntime.quantization import QuantType
 from onnxruntime.quantization.calibrate import CalibrationMethod, TensorData, TensorsData
 from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
@@ -24,6 +24,7 @@ from edgeacts.quantization.calibrating import Calibration
 from edgeacts.quantization.compacting import compact
 from edgeacts.quantization.graphs import array, set_array, sort_nodes, weights_of
 from edgeacts.quantization.layers import layers_of
+from edgeacts.quantization.metadata import describe
 from edgeacts.quantization.outputs import leave_outputs_float
 from edgeacts.quantization.preparing import prepare
 from edgeacts.quantization.ranges import METHODS, Range
@@ -76,6 +77,8 @@ def quantize_static_units(
     )
     quantized: onnx.ModelProto = quantizer.quantize_model()
     _finish(quantized, model)
+    resolved = replace(settings, ranges=method)
+    describe(quantized, {p.key: p.value for p in model.metadata_props}, resolved, keep_float)
     return quantized
 
 
@@ -119,15 +122,8 @@ def _shift_biases(
 
 
 def _finish(quantized: onnx.ModelProto, model: onnx.ModelProto) -> None:
-    """Order, outputs, small file, and what the float file says of itself."""
+    """Order, outputs, a small file."""
     sort_nodes(quantized.graph)
     leave_outputs_float(quantized)
     compact(quantized)
     quantized.producer_name, quantized.producer_version = model.producer_name, model.producer_version
-    kept = {p.key: p.value for p in model.metadata_props}
-    del quantized.metadata_props[:]
-    helper.set_model_props(quantized, dict(_carried(kept)))
-
-
-def _carried(metadata: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    yield from sorted(metadata.items())

@@ -11,6 +11,7 @@ from edgeacts.records.accuracy import (
 from edgeacts.records.base import Record, to_builtins
 from edgeacts.records.conformance import ConformanceRecord, ConformanceRow
 from edgeacts.records.divergence import DivergenceRecord, LayerRow
+from edgeacts.records.executed import ExecutedActivation, ExecutedGraph, ExecutedLayer
 from edgeacts.records.export import ExportRecord
 from edgeacts.records.latency import LatencyBlock, LatencyRecord, LatencySeries, NoiseFloor
 from edgeacts.records.modes import (
@@ -31,7 +32,9 @@ from edgeacts.records.modes import (
 )
 from edgeacts.records.parity import Budget, Outcome, ParityRow, Verdict
 from edgeacts.records.qat import QatRecord
+from edgeacts.records.quantization import LayerNoise, OutputError, QuantizationRecord, RangeTrial
 from edgeacts.records.training import Epoch, TrainingRecord
+from edgeacts.records.tuning import TunedActivation, TunedForm, TuningEntry, TuningRecord
 
 __all__ = [
     "Budget",
@@ -41,6 +44,9 @@ __all__ = [
     "ConformanceRow",
     "DivergenceRecord",
     "Epoch",
+    "ExecutedActivation",
+    "ExecutedGraph",
+    "ExecutedLayer",
     "ExportRecord",
     "GateRecord",
     "GateTry",
@@ -48,6 +54,7 @@ __all__ = [
     "LatencyBlock",
     "LatencyRecord",
     "LatencySeries",
+    "LayerNoise",
     "LayerRow",
     "LayerSaturation",
     "MemoryRecord",
@@ -55,6 +62,7 @@ __all__ = [
     "NoiseFloor",
     "OperatorTime",
     "Outcome",
+    "OutputError",
     "PacedRecord",
     "PacedSeries",
     "PairedDrop",
@@ -62,6 +70,8 @@ __all__ = [
     "ProfileRecord",
     "ProfileSeries",
     "QatRecord",
+    "QuantizationRecord",
+    "RangeTrial",
     "Record",
     "SaturationRecord",
     "Subject",
@@ -70,6 +80,10 @@ __all__ = [
     "ThroughputRecord",
     "ThroughputSeries",
     "TrainingRecord",
+    "TunedActivation",
+    "TunedForm",
+    "TuningEntry",
+    "TuningRecord",
     "Verdict",
     "to_builtins",
 ]
