@@ -7,7 +7,6 @@ at all, batch norms already inside the convolutions. Its parameters are the weig
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -23,25 +22,10 @@ from edgeacts.errors import UsageError
 from edgeacts.forms import DOMAIN
 from edgeacts.modules import ActivationModule
 from edgeacts.quantization.qat_operators import OPERATORS
-from edgeacts.quantization.qat_sites import ActivationSite, WeightSite, bias_on_grid, weight_site
+from edgeacts.quantization.qat_reading import FileReading, Trained
+from edgeacts.quantization.qat_sites import WeightSite, bias_on_grid
 
-WEIGHTED = frozenset({"Conv", "Gemm", "MatMul"})
 PER_CHANNEL = "PerChannel"
-
-
-@dataclass(frozen=True)
-class Trained:
-    """A trained constant: `parameter` is its name in the twin, `node` the layer's in the file, `value` the tensor it reads there.
-
-    A quantized weight has a `site`; a quantized bias says whose weight (`weight`) and which input scale its steps come from.
-    """
-
-    parameter: str
-    node: str
-    value: str
-    site: WeightSite | None = None
-    bias_of: str = ""
-    x_scale: float = 0.0
 
 
 class QuantizedTwin(nn.Module):
@@ -52,160 +36,37 @@ class QuantizedTwin(nn.Module):
 
     def __init__(self, model: onnx.ModelProto, *, activation: Activation | None = None) -> None:
         super().__init__()
-        graph = model.graph
-        self._file = {t.name: numpy_helper.to_array(t) for t in graph.initializer}
-        self._file |= {n.output[0]: _constant(n) for n in graph.node if n.op_type == "Constant"}
-        self.nodes = [n for n in graph.node if n.op_type != "Constant"]
-        self._attributes = [
-            {a.name: onnx.helper.get_attribute_value(a) for a in n.attribute} for n in self.nodes
-        ]
-        self.input = next(v.name for v in graph.input if v.name not in self._file)
-        self.output = graph.output[0].name
-        self.sites: dict[str, ActivationSite] = {}
-        self.trained: dict[str, Trained] = {}
+        self._reading = FileReading(model)
+        self.input, self.output = self._reading.input, self._reading.output
+        self.sites, self.trained = self._reading.sites, self._reading.trained
+        self.values = nn.ParameterDict(
+            {_key(name): nn.Parameter(torch.tensor(start)) for name, start in self._reading.starts.items()}
+        )
         self.activations = nn.ModuleDict()
-        self.values = nn.ParameterDict()
-        self._same: dict[str, str] = {}  # output of a DQ -> the quantized tensor it reads
-        self._dequantized: dict[str, onnx.NodeProto] = {}
-        self._read_quantization()
-        self._read_layers()
-        self._read_activations(activation)
-        self._register_constants()
-        self._spent = self._last_uses()
+        self._add_activations(activation)
+        self._buffers_of: dict[str, str] = {}
+        for node in self._reading.nodes:
+            for name in node.input:
+                if name in self._reading.constants and name not in self._buffers_of:
+                    self._buffers_of[name] = f"constant_{len(self._buffers_of)}"
+                    constant = torch.tensor(self._reading.constants[name])
+                    self.register_buffer(self._buffers_of[name], constant, persistent=False)
+        self._spent = self._reading.last_uses()
 
-    # ---- reading the file
-
-    def _read_quantization(self) -> None:
-        for node in self.nodes:
-            if node.op_type == "QuantizeLinear":
-                scale, zero = self._grid(node)
-                limits = np.iinfo(zero.dtype)
-                if scale.size != 1:
-                    raise UsageError(f"{node.output[0]} has a scale a channel: only weights may, here")
-                self.sites[node.output[0]] = ActivationSite(
-                    node.output[0], float(scale), int(zero), int(limits.min), int(limits.max)
-                )
-            elif node.op_type == "DequantizeLinear" and node.input[0] in self._file:
-                self._dequantized[node.output[0]] = node
-            elif node.op_type == "DequantizeLinear":
-                self._same[node.output[0]] = node.input[0]
-
-    def _grid(self, node: onnx.NodeProto) -> tuple[NDArray[np.float32], NDArray[Any]]:
-        missing = [n for n in node.input[1:] if n and n not in self._file]
-        if missing:
-            raise UsageError(
-                f"{node.output[0]} is quantized by {missing[0]}, which is computed: quantize statically"
-            )
-        zero = self._file[node.input[2]] if len(node.input) > 2 and node.input[2] else np.uint8(0)
-        return np.asarray(self._file[node.input[1]], np.float32), np.asarray(zero)
-
-    def _read_layers(self) -> None:
-        for node in self.nodes:
-            if node.domain in ("", "ai.onnx") and node.op_type in WEIGHTED:
-                self._read_weight(node)
-                if len(node.input) > 2 and node.input[2]:
-                    self._read_bias(node)
-        if not self.trained:
-            raise UsageError("the model has no layer with constant weights: nothing to fine-tune")
-
-    def _read_weight(self, node: onnx.NodeProto) -> None:
-        name = node.input[1]
-        if name in self._dequantized:
-            quantized = self._dequantized[name]
-            values = self._file[quantized.input[0]]
-            scale, zero = self._grid(quantized)
-            axis = next((a.i for a in quantized.attribute if a.name == "axis"), 1)
-            if np.any(zero):
-                raise UsageError(f"weight {name} has a zero point: only symmetric weights are fine-tuned")
-            site = weight_site(name, values, scale, axis)
-            self._train(Trained(node.name, node.name, name, site), self._values(quantized))
-        elif name in self._file:
-            self._train(Trained(node.name, node.name, name), self._file[name])
-
-    def _read_bias(self, node: onnx.NodeProto) -> None:
-        name, key = node.input[2], f"{node.name}.bias"
-        if name in self._dequantized:
-            quantized = self._dequantized[name]
-            scale, _ = self._grid(quantized)
-            start = self._file[quantized.input[0]].astype(np.float64) * scale
-            grid = self.sites.get(self._same.get(node.input[0], ""))
-            if grid is None or node.name not in self.trained:
-                raise UsageError(
-                    f"{node.name}: an int32 bias without an 8-bit input and weight: quantize the model again"
-                )
-            self._train(
-                Trained(key, node.name, name, bias_of=node.name, x_scale=grid.scale), start.astype(np.float32)
-            )
-        elif name in self._file:
-            self._train(Trained(key, node.name, name), self._file[name])
-
-    def _train(self, row: Trained, start: NDArray[Any]) -> None:
-        if any(row.value == other.value for other in self.trained.values()):
-            return  # two layers that share a weight
-        self.trained[row.parameter] = row
-        self.values[_key(row.parameter)] = nn.Parameter(torch.tensor(np.array(start, np.float32)))
-
-    def _read_activations(self, given: Activation | None) -> None:
+    def _add_activations(self, given: Activation | None) -> None:
         by_operator = {a.operator: a for a in catalogue().values()}
         if given is not None:
             by_operator[given.operator] = given
-        for node, attributes in zip(self.nodes, self._attributes, strict=True):
+        for node, attributes in zip(self._reading.nodes, self._reading.attributes, strict=True):
             if node.domain != DOMAIN:
-                if node.op_type not in OPERATORS and node.op_type not in (
-                    "QuantizeLinear",
-                    "DequantizeLinear",
-                ):
-                    raise UsageError(
-                        f"operator {node.op_type} of {node.name or node.output[0]} is not supported by fine-tuning; "
-                        f"supported: {', '.join(sorted(OPERATORS))}"
-                    )
                 continue
             operator = node.op_type.removesuffix(PER_CHANNEL)
             if operator not in by_operator:
                 raise UsageError(
                     f"function {node.op_type} is of no activation in the catalogue: pass its definition as activation="
                 )
-            self.activations[_key(node.output[0])] = _module(
-                by_operator[operator], attributes, self._channels(node)
-            )
-
-    def _channels(self, node: onnx.NodeProto) -> list[NDArray[np.float32]]:
-        return [self._file[name].reshape(-1) for name in node.input[1:] if name]
-
-    def _register_constants(self) -> None:
-        """Float constants that nodes other than Q, DQ and layers read move with the module; those in 8 bits as their values."""
-        self.constants: dict[str, str] = {}
-        trained = {row.value for row in self.trained.values()}
-        arrays = {n: a for n, a in self._file.items() if a.dtype == np.float32}
-        arrays |= {n: self._values(node) for n, node in self._dequantized.items() if n not in trained}
-        for name in dict.fromkeys(name for node in self.nodes for name in node.input):
-            if name in arrays:
-                self.constants[name] = f"constant_{len(self.constants)}"
-                self.register_buffer(self.constants[name], torch.tensor(arrays[name]), persistent=False)
-
-    def _values(self, node: onnx.NodeProto) -> NDArray[np.float32]:
-        """A constant that is stored in whole numbers: (values - zero)·scale, by channel or not."""
-        scale, zero = self._grid(node)
-        values = self._file[node.input[0]].astype(np.float32)
-        axis = next((a.i for a in node.attribute if a.name == "axis"), 1)
-        shape = [1] * values.ndim
-        if scale.size > 1:
-            shape[axis % values.ndim] = -1
-        result = (values - zero.astype(np.float32).reshape(shape if zero.size > 1 else ())) * scale.reshape(
-            shape if scale.size > 1 else ()
-        )
-        return np.asarray(result, np.float32)
-
-    def _last_uses(self) -> list[list[str]]:
-        """For each node the tensors that no later one reads, but for the output."""
-        last = {name: index for index, node in enumerate(self.nodes) for name in node.input}
-        result: list[list[str]] = [[] for _ in self.nodes]
-        for name, index in last.items():
-            if name != self.output:
-                result[index].append(name)
-        return result
-
-    # ---- computing
+            module = _module(by_operator[operator], attributes, self._reading.channels(node))
+            self.activations[_key(node.output[0])] = module
 
     def start_from(self, prepared: onnx.ModelProto) -> int:
         """Take the float weights behind the file's where both have a layer of that name and they agree to a step; how many did.
@@ -220,7 +81,7 @@ class QuantizedTwin(nn.Module):
             if row.site is None or source is None or source.input[1] not in floats:
                 continue
             weight = torch.tensor(numpy_helper.to_array(floats[source.input[1]]).copy())
-            mine = self.values[_key(row.parameter)]
+            mine = self.weight(row.parameter)
             if weight.shape == mine.shape and _within_a_step(row.site, weight, mine):
                 mine.data = weight
                 count += 1
@@ -236,15 +97,13 @@ class QuantizedTwin(nn.Module):
         value = self.weight(row.parameter)
         if row.site is not None:
             return row.site(value)
-        if row.bias_of:
-            return bias_on_grid(value, self.bias_step(row))
-        return value
+        return bias_on_grid(value, self.bias_step(row)) if row.bias_of else value
 
     def bias_step(self, row: Trained) -> Tensor:
         """float32(input scale · weight scale), a step of an int32 bias."""
         weight = self.trained[row.bias_of]
         assert weight.site is not None, "checked when it was read"  # noqa: S101
-        return weight.site.scale(self.weight(weight.parameter)) * np.float32(row.x_scale).item()
+        return weight.site.scale(self.weight(weight.parameter)) * row.x_scale
 
     def forward(self, image: Tensor) -> Tensor:
         """The first output."""
@@ -259,7 +118,8 @@ class QuantizedTwin(nn.Module):
         """
         known: dict[str, Any] = {self.input: image}
         known.update((row.value, self.on_grid(row)) for row in self.trained.values())
-        for index, (node, attributes) in enumerate(zip(self.nodes, self._attributes, strict=True)):
+        pairs = zip(self._reading.nodes, self._reading.attributes, strict=True)
+        for index, (node, attributes) in enumerate(pairs):
             if node.op_type == "QuantizeLinear":
                 name = node.output[0]
                 known[name] = self.sites[name](known[node.input[0]])
@@ -267,7 +127,7 @@ class QuantizedTwin(nn.Module):
                     known[f"{name} (computed)"] = known[name]
                     known[name] = forced[name]
             elif node.op_type == "DequantizeLinear":
-                if node.output[0] in self._same:
+                if node.output[0] in self._reading.same:
                     known[node.output[0]] = known[node.input[0]]
             else:
                 self._compute(node, attributes, known)
@@ -289,7 +149,9 @@ class QuantizedTwin(nn.Module):
             return None
         if name in known:
             return known[name]
-        return getattr(self, self.constants[name]) if name in self.constants else self._file[name]
+        return (
+            getattr(self, self._buffers_of[name]) if name in self._buffers_of else self._reading.whole[name]
+        )
 
 
 def _key(name: str) -> str:
@@ -303,11 +165,6 @@ def _within_a_step(site: WeightSite, weight: Tensor, grid: Tensor) -> bool:
     shape = [-1 if d == site.axis else 1 for d in range(grid.dim())]
     step = scale if site.axis is None else scale.reshape(shape)
     return bool(((weight - grid).abs() <= 0.51 * step).all())
-
-
-def _constant(node: onnx.NodeProto) -> NDArray[Any]:
-    value = onnx.helper.get_attribute_value(node.attribute[0])
-    return numpy_helper.to_array(value) if isinstance(value, onnx.TensorProto) else np.asarray(value)
 
 
 def _module(

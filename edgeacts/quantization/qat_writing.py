@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 
 from edgeacts.errors import EdgeactsError
+from edgeacts.quantization.compacting import compact
 from edgeacts.quantization.deployed import open_model
-from edgeacts.quantization.qat_twin import QuantizedTwin, Trained
+from edgeacts.quantization.qat_reading import Trained
+from edgeacts.quantization.qat_twin import QuantizedTwin
 
 
 def write_weights(twin: QuantizedTwin, model: onnx.ModelProto) -> onnx.ModelProto:
@@ -22,6 +24,7 @@ def write_weights(twin: QuantizedTwin, model: onnx.ModelProto) -> onnx.ModelProt
     result.CopyFrom(model)
     makers = {name: node for node in result.graph.node for name in node.output}
     constants = {t.name: t for t in result.graph.initializer}
+    scales: dict[str, str] = {}
     with torch.no_grad():
         for row in twin.trained.values():
             if row.site is None and not row.bias_of:
@@ -29,14 +32,18 @@ def write_weights(twin: QuantizedTwin, model: onnx.ModelProto) -> onnx.ModelProt
                 constants[row.value].CopyFrom(numpy_helper.from_array(values, row.value))
                 continue
             integers, scale = _weight(twin, row) if row.site is not None else _bias(twin, row)
-            stem = _free(f"{row.parameter}.int", constants)
+            names = [_free(f"{row.parameter}.int", constants), _free(f"{row.parameter}.scale", constants)]
+            for name, array in zip(names, (integers, scale), strict=True):
+                constants[name] = numpy_helper.from_array(array, name)
+                result.graph.initializer.append(constants[name])
             dequantize = makers[row.value]
-            for index, (suffix, array) in enumerate((("", integers), ("_scale", scale))):
-                tensor = numpy_helper.from_array(array, stem + suffix)
-                result.graph.initializer.append(tensor)
-                constants[tensor.name] = tensor
-                dequantize.input[index] = tensor.name
-    _drop_unused(result.graph)
+            dequantize.input[0] = names[0]
+            if dequantize.input[1] in makers:  # input scale · weight scale, multiplied by the file itself
+                makers[dequantize.input[1]].input[1] = scales[row.bias_of]
+            else:
+                dequantize.input[1] = names[1]
+            scales[row.parameter] = names[1]
+    compact(result)
     return result
 
 
@@ -57,16 +64,9 @@ def _bias(twin: QuantizedTwin, row: Trained) -> tuple[NDArray[np.int32], NDArray
 
 
 def _free(name: str, taken: Mapping[str, object]) -> str:
-    while name in taken or f"{name}_scale" in taken:
+    while name in taken:
         name += "_"
     return name
-
-
-def _drop_unused(graph: onnx.GraphProto) -> None:
-    used = {name for node in graph.node for name in node.input} | {v.name for v in graph.output}
-    kept = [t for t in graph.initializer if t.name in used]
-    del graph.initializer[:]
-    graph.initializer.extend(kept)
 
 
 @dataclass(frozen=True)
