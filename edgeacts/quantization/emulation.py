@@ -21,6 +21,7 @@ from edgeacts.quantization.deployed import open_model
 from edgeacts.quantization.product_nodes import ProductNode, read_product
 
 Arrays = dict[str, NDArray[Any]]
+BATCH = 16  # images whose products are in memory at once, where the model takes any number
 
 
 @dataclass
@@ -37,7 +38,7 @@ class _Stage:
 class EmulatedModel:
     """`run(feeds)` gives the outputs as a CPU with (`saturating`) or without 16-bit sums computes them, bit by bit.
 
-    Outside the products a CPU may differ in the last bit of a float, so a value may fall on the other side of a rounding.
+    `batch` images go in at once. Outside the products a CPU may differ in the last bit of a float, so a value may fall on the other side of a rounding.
     `products` keep count of what saturated. Raises UsageError for a model with products that are not emulated.
     """
 
@@ -54,7 +55,10 @@ class EmulatedModel:
                 "the model has no 8-bit products: quantize it first, or look at its float layers"
             )
         self._outputs = [value.name for value in graph.output]
-        self.input = next(value.name for value in graph.input if value.name not in self._constants)
+        given = next(value for value in graph.input if value.name not in self._constants)
+        self.input = given.name
+        dims = given.type.tensor_type.shape.dim
+        self.batch = (dims[0].dim_value if dims else 0) or BATCH
         self._stages = _stages(read, self._outputs, set(self._constants))
 
     def run(self, feeds: Mapping[str, NDArray[Any]]) -> list[NDArray[Any]]:

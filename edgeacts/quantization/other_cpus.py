@@ -13,7 +13,7 @@ import onnx
 from numpy.typing import NDArray
 
 from edgeacts.circumstances import circumstances
-from edgeacts.quantization.deployed import BATCH, open_model, scores
+from edgeacts.quantization.deployed import open_model, scores
 from edgeacts.quantization.emulation import EmulatedModel
 from edgeacts.quantization.paired import compare, right_answers
 from edgeacts.quantization.saturation import probe
@@ -85,8 +85,8 @@ def _spread(total: int, wanted: int) -> NDArray[np.intp]:
 
 def _emulated_scores(twin: EmulatedModel, images: Images, step: Step | None = None) -> NDArray[Any]:
     parts = []
-    for start in range(0, len(images), BATCH):
-        parts.append(twin.run({twin.input: images[start : start + BATCH]})[0])
+    for start in range(0, len(images), twin.batch):
+        parts.append(twin.run({twin.input: images[start : start + twin.batch]})[0])
         if step is not None:
             step(len(parts[-1]))
     return np.concatenate(parts)

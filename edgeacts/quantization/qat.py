@@ -28,7 +28,7 @@ from edgeacts.preprocessing import Preprocessing
 from edgeacts.quantization.deployed import BATCH, open_model, scores
 from edgeacts.quantization.paired import compare, right_answers
 from edgeacts.quantization.qat_twin import QuantizedTwin
-from edgeacts.quantization.qat_writing import Parity, compare_with_file, write_weights
+from edgeacts.quantization.qat_writing import Parity, compare_with_file, write_float, write_weights
 from edgeacts.records import Epoch, PairedDrop, QatRecord, Record
 from edgeacts.training.batches import Batches
 from edgeacts.training.classifier import Classifier
@@ -67,10 +67,14 @@ class QatSettings(Record, frozen=True):
 
 @dataclass(frozen=True)
 class QatResult:
-    """The fine-tuned file, or the one from before where that is better, and the record."""
+    """The fine-tuned file, or the one from before where that is better, and the record.
+
+    `trained_float` is the float model with the trained weights, where the file is the fine-tuned one and `prepared` was given.
+    """
 
     model: onnx.ModelProto
     record: QatRecord
+    trained_float: onnx.ModelProto | None = None
 
 
 def fine_tune(
@@ -124,7 +128,9 @@ def fine_tune(
         seconds=time.perf_counter() - begin,
         circumstances=circumstances(),
     )
-    return QatResult(tuned if kept else model, record)
+    if not kept:
+        return QatResult(model, record)
+    return QatResult(tuned, record, None if prepared is None else write_float(twin, prepared))
 
 
 def _train(

@@ -14,6 +14,7 @@ from onnx import numpy_helper
 from edgeacts.errors import EdgeactsError
 from edgeacts.quantization.compacting import compact
 from edgeacts.quantization.deployed import open_model
+from edgeacts.quantization.graphs import drop_unused_weights
 from edgeacts.quantization.qat_reading import Trained
 from edgeacts.quantization.qat_twin import QuantizedTwin
 
@@ -44,6 +45,29 @@ def write_weights(twin: QuantizedTwin, model: onnx.ModelProto) -> onnx.ModelProt
                 dequantize.input[1] = names[1]
             scales[row.parameter] = names[1]
     compact(result)
+    return result
+
+
+def write_float(twin: QuantizedTwin, prepared: onnx.ModelProto) -> onnx.ModelProto:
+    """A copy of the float model that the file was made of (`Calibration.prepared`) with the trained weights and biases.
+
+    Raises EdgeactsError when it lacks a layer of the file.
+    """
+    result = onnx.ModelProto()
+    result.CopyFrom(prepared)
+    nodes = {node.name: node for node in result.graph.node}
+    with torch.no_grad():
+        for row in twin.trained.values():
+            node, place = nodes.get(row.node), 2 if row.parameter != row.node else 1
+            if node is None or len(node.input) < 2:
+                raise EdgeactsError(
+                    f"the float model has no layer {row.node}: it is not the one that was quantized"
+                )
+            name = f"{row.parameter}.trained"
+            values = twin.weight(row.parameter).cpu().numpy()
+            result.graph.initializer.append(numpy_helper.from_array(values, name))
+            node.input[place:] = [name, *node.input[place + 1 :]]
+    drop_unused_weights(result.graph)
     return result
 
 
