@@ -38,8 +38,9 @@ class _Stage:
 class EmulatedModel:
     """`run(feeds)` gives the outputs as a CPU with (`saturating`) or without 16-bit sums computes them, bit by bit.
 
-    `batch` images go in at once. Outside the products a CPU may differ in the last bit of a float, so a value may fall on the other side of a rounding.
-    `products` keep count of what saturated. Raises UsageError for a model with products that are not emulated.
+    `batch` images go in at once. Outside the products a CPU may differ in the last bit of a float, so that a value may fall on
+    the other side of a rounding. `products` keep count of what saturated. Raises UsageError for a model with products that
+    are not emulated.
     """
 
     def __init__(self, model: onnx.ModelProto, *, saturating: bool) -> None:

@@ -10,20 +10,19 @@ from __future__ import annotations
 import hashlib
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import onnx
+import torch
 from numpy.typing import NDArray
 
 from edgeacts.circumstances import circumstances
 from edgeacts.data.dataset import ImageDataset, Split
 from edgeacts.definition import Activation
-from edgeacts.errors import CheckFailed, EdgeactsError, UsageError
+from edgeacts.errors import CheckFailed, UsageError
 from edgeacts.preprocessing import Preprocessing
 from edgeacts.quantization.deployed import BATCH, open_model, scores
 from edgeacts.quantization.paired import compare, right_answers
@@ -101,6 +100,7 @@ def fine_tune(
     training = settings.training(dataset.name)
     check_dataset(dataset)
     twin = QuantizedTwin(model, activation=activation)
+    _check_shape(twin, dataset.preprocessing, len(dataset.classes))
     taken = 0 if prepared is None else twin.start_from(prepared)
     epochs = _train(twin, model, dataset, training, Path(out), progress)
     tuned = write_weights(twin, model)
@@ -151,7 +151,7 @@ def _train(
     validation = Batches(dataset.validation, shape, batch_size=settings.batch_size)
     report = partial(say_epoch, epochs=settings.epoch_count, lines=progress is None and not bar)
     fingerprint = fingerprint_of(settings, dataset, {"int8": _sha256(model)})
-    with quiet(), reproducible(settings.threads), _shape_named(twin, shape):
+    with quiet(), reproducible(settings.threads):
         classifier = Classifier(twin, batches, validation, settings, report)
         fit(classifier, settings, fingerprint, out / RESUME_FILE, bar=bar)
     (out / RESUME_FILE).unlink(missing_ok=True)
@@ -159,18 +159,21 @@ def _train(
     return classifier.epochs()
 
 
-@contextmanager
-def _shape_named(twin: QuantizedTwin, shape: Preprocessing) -> Iterator[None]:
-    """torch's complaints of shapes as one that says whose they are."""
+def _check_shape(twin: QuantizedTwin, shape: Preprocessing, classes: int) -> None:
+    """The model takes the data's images and answers with its classes; torch's complaints do not say whose the shapes are."""
+    images = torch.zeros(2, shape.channels, shape.height, shape.width)
     try:
-        yield
+        with torch.inference_mode():
+            found = list(twin.eval()(images).shape)
     except (RuntimeError, IndexError) as error:
-        if isinstance(error, EdgeactsError):
-            raise
+        reason = str(error).splitlines()[0]
         raise UsageError(
-            f"the model does not run on images [N, {shape.channels}, {shape.height}, {shape.width}] "
-            f"of this data set: {str(error).splitlines()[0]}"
+            f"the model does not run on this data set's images, {list(images.shape)}: {reason}"
         ) from error
+    if found != [2, classes]:
+        raise UsageError(
+            f"the model's output for 2 images is {found}, the data set's {classes} classes need {[2, classes]}"
+        )
 
 
 def _checked(twin: QuantizedTwin, tuned: onnx.ModelProto, dataset: ImageDataset) -> Parity:

@@ -6,6 +6,7 @@ A row is operator -> f(inputs, attributes). Integer inputs (shapes, axes) come a
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
@@ -90,6 +91,11 @@ def _reshape(inputs: Sequence[Any], a: Attributes) -> Tensor:
     return x.reshape(shape)
 
 
+def _flatten(inputs: Sequence[Any], a: Attributes) -> Tensor:
+    x: Tensor = inputs[0]
+    return x.reshape(math.prod(x.shape[: a.get("axis", 1)]), -1)
+
+
 def _squeeze(inputs: Sequence[Any], a: Attributes) -> Tensor:
     x: Tensor = inputs[0]
     axes = _axes(inputs, a)
@@ -163,7 +169,7 @@ OPERATORS: Mapping[str, Operator] = MappingProxyType(
         "HardSwish": lambda i, a: F.hardswish(i[0]),
         "Softmax": lambda i, a: F.softmax(i[0], dim=a.get("axis", -1)),
         "Identity": lambda i, a: i[0],
-        "Flatten": lambda i, a: i[0].flatten(a.get("axis", 1)),
+        "Flatten": _flatten,
         "Concat": lambda i, a: torch.cat(list(i), dim=a["axis"]),
         "GlobalAveragePool": lambda i, a: i[0].mean(dim=tuple(range(2, i[0].dim())), keepdim=True),
         "AveragePool": _average_pool,

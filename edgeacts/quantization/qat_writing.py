@@ -125,15 +125,14 @@ class Parity:
 
 def compare_with_file(twin: QuantizedTwin, model: onnx.ModelProto, images: NDArray[np.float32]) -> Parity:
     """Twin and file, run by ONNX Runtime without optimizations, tensor by tensor, so that no difference adds to another."""
-    names = list(twin.sites)
+    names = dict(zip(twin.sites, _quantized(model), strict=True))  # a written file may have shorter ones
     watched = onnx.ModelProto()
     watched.CopyFrom(model)
     there = {v.name for v in watched.graph.output}
-    watched.graph.output.extend(onnx.ValueInfoProto(name=n) for n in names if n not in there)
+    watched.graph.output.extend(onnx.ValueInfoProto(name=n) for n in names.values() if n not in there)
+    wanted = [*names.values(), model.graph.output[0].name]
     session = open_model(watched, optimized=False)
-    found = dict(
-        zip([*names, twin.output], session.run([*names, twin.output], {twin.input: images}), strict=True)
-    )
+    found = dict(zip([*names, twin.output], session.run(wanted, {twin.input: images}), strict=True))
     forced = {
         name: torch.tensor((found[name].astype(np.float32) - site.zero) * np.float32(site.scale))
         for name, site in twin.sites.items()
@@ -155,3 +154,8 @@ def compare_with_file(twin: QuantizedTwin, model: onnx.ModelProto, images: NDArr
         more=sum(int((s > 1).sum()) for s in steps),
         output_error=error / spread if spread > 0 else float("inf"),
     )
+
+
+def _quantized(model: onnx.ModelProto) -> list[str]:
+    """The file's quantized tensors, in its order."""
+    return [node.output[0] for node in model.graph.node if node.op_type == "QuantizeLinear"]

@@ -44,6 +44,9 @@ class Int8Network:
     def weights(self, name: str, shape: tuple[int, ...], x_scale: float) -> tuple[str, str]:
         """DQ of int8 weights with a scale a channel, and of an int32 bias."""
         values = self.rng.integers(-self.levels, self.levels + 1, shape).astype(np.int8)
+        values.reshape(shape[0], -1)[:, 0] = (
+            self.levels
+        )  # as quantizers write them: the largest weight decides the scale
         fan = float(np.prod(shape[1:]))
         scales = (self.rng.uniform(0.8, 1.2, shape[0]) * 3.0 / (self.levels * np.sqrt(fan))).astype(
             np.float32
@@ -75,6 +78,7 @@ def int8_network(
 
 def _uncentred(seed: int, unsigned: bool, levels: int, activated: str) -> onnx.ModelProto:
     choice = choose(activation(activated), [{}], opset=20)
+    parameters = choice.activation.values()
     net = Int8Network(seed, unsigned, levels)
     name, scale = net.requantized("image", 0.0, 1.0), 1.0 / 255
     for layer, inputs, outputs, kernel, groups in LAYERS:
@@ -88,7 +92,9 @@ def _uncentred(seed: int, unsigned: bool, levels: int, activated: str) -> onnx.M
         before = net.requantized(layer, -3.0, 3.0)
         act = f"{layer}_act"
         net.nodes.append(
-            helper.make_node(choice.activation.operator, [before], [act], name=act, domain=DOMAIN)
+            helper.make_node(
+                choice.activation.operator, [before], [act], name=act, domain=DOMAIN, **parameters
+            )
         )
         name, scale = net.requantized(act, -0.31, 3.0), 3.31 / 255
     net.nodes.append(helper.make_node("GlobalAveragePool", [name], ["pooled"], name="pool"))

@@ -66,9 +66,10 @@ def test_the_interval_covers_the_truth(lost: float, gained: float, total: int) -
 
 def test_the_verdicts_are_wrong_no_more_often_than_stated() -> None:
     rng = np.random.default_rng(1)
+    judged = cache(lambda lost, gained: _drop(lost, gained, 5000).verdict(0.5))
     for true_drop in (0.5, 0.9):  # points; at most 0.5 are allowed
         counts = rng.multinomial(5000, [0.01 + true_drop / 100, 0.01, 0.98 - true_drop / 100], size=2000)
-        verdicts = [_drop(int(b), int(c), 5000).verdict(0.5) for b, c, _ in counts]
+        verdicts = [judged(int(b), int(c)) for b, c, _ in counts]
         assert verdicts.count("holds") <= 0.035 * len(
             verdicts
         )  # a one-sided 2.5 %, and what 2000 draws scatter
