@@ -17,11 +17,11 @@ from typing import Any
 
 import onnx
 import torch
-from onnx import inliner
 from torch import Tensor, nn
 
 from edgeacts.errors import EdgeactsError, UsageError
 from edgeacts.exporters.placeholders import FrozenActivation, freeze
+from edgeacts.exporters.twin import inlined_twin, twin_choices
 from edgeacts.files import atomic_path
 from edgeacts.forms import DOMAIN, DOMAIN_VERSION, OPSETS, TOLERANCE, Choice, function
 from edgeacts.piecewise import METADATA_KEY, table_key
@@ -32,13 +32,14 @@ MAX_PROTO_BYTES = 2**31 - 1
 
 @dataclass(frozen=True)
 class Exported:
-    """What was written: the portable model, its inlined twin (no local functions), the forms chosen, operator counts."""
+    """What was written: the portable model, its inlined twin (no local functions), the forms in each, operator counts."""
 
     portable: Path
     inlined: Path
     opset: int
     choices: Mapping[str, Choice]
     operators: dict[str, int]
+    twin_choices: Mapping[str, Choice]
 
     @property
     def activation_nodes(self) -> int:
@@ -58,10 +59,12 @@ def to_onnx(
     output_names: Sequence[str] | None = None,
     dynamic_batch: bool = True,
     metadata: Mapping[str, str] | None = None,
+    tuning: str | Path | None = None,
 ) -> Exported:
     """PATH.onnx and PATH.inlined.onnx of a model in eval mode, for inputs like `example` (any batch size).
 
     Our activations become functions in the cheapest form within `tolerance`·max(1, |x|); torch's own stay what they are.
+    The twin is for OpenVINO: it has the forms that are fastest there, by the tuning file `tuning` (`edgeacts.forms.choose_for`).
     The files are checked by onnx.checker and hold the opset that was asked for.
     Raises UsageError (training mode, opset, form, example) or EdgeactsError (torch cannot export the model).
     """
@@ -80,12 +83,13 @@ def to_onnx(
     if forms:
         described |= {"edgeacts.forms": form_metadata(forms), METADATA_KEY: table_metadata(proto, forms)}
     _finish(proto, opset, described, any_functions=bool(choices))
-    twin = inliner.inline_local_functions(proto)
+    ours = twin_choices(choices, tolerance=tolerance, opset=opset, form=form, tuning=tuning)
+    twin = inlined_twin(proto, choices, ours, opset, {"edgeacts.forms": form_metadata(ours)})
     for which, target in ((proto, portable), (twin, inlined)):
         _check(which, target)
         with atomic_path(target) as temporary:
             onnx.save(which, temporary)
-    return Exported(portable, inlined, opset, forms, _operators(proto))
+    return Exported(portable, inlined, opset, forms, _operators(proto), ours)
 
 
 def export_paths(path: str | Path) -> tuple[Path, Path]:

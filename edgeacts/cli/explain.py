@@ -8,6 +8,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+from edgeacts.cli import explain_forms
 from edgeacts.cli.options import wrapped, write_json
 from edgeacts.errors import DamagedFile
 from edgeacts.piecewise import METADATA_KEY
@@ -25,15 +26,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="threads that acceleration is explained for; default 1",
     )
+    explain_forms.add_arguments(parser)
 
 
 def action(arguments: argparse.Namespace) -> int:
     """Print what is known about the activation or the file."""
     subject = arguments.subject
     facts = (
-        _model(Path(subject), arguments.threads)
+        _model(Path(subject), arguments)
         if subject.lower().endswith(".onnx")
-        else _activation(subject)
+        else _activation(subject, arguments)
     )
     for name, value in facts.items():
         if isinstance(value, dict):
@@ -46,7 +48,7 @@ def action(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _activation(name: str) -> dict[str, Any]:
+def _activation(name: str, arguments: argparse.Namespace) -> dict[str, Any]:
     from edgeacts.activations import activation
     from edgeacts.forms import choose
     from edgeacts.plan import asymptotes
@@ -69,6 +71,7 @@ def _activation(name: str) -> dict[str, Any]:
         "ONNX function": f"edgeacts::{definition.operator}",
         "forms, cheapest first": forms,
         "exported by default": choose(definition).form.name,
+        **explain_forms.runtime_forms(definition, tolerance=arguments.tolerance, tuning=arguments.tuning),
         "facts": {
             f"f{chr(39) * f.order}({f.x:g})": f"{f.y:g} ± {f.within:g}: {f.why}" for f in definition.facts
         },
@@ -76,7 +79,7 @@ def _activation(name: str) -> dict[str, Any]:
     }
 
 
-def _model(path: Path, threads: int) -> dict[str, Any]:
+def _model(path: Path, arguments: argparse.Namespace) -> dict[str, Any]:
     from edgeacts.onnx_metadata import read_model
 
     model = read_model(path)
@@ -102,8 +105,12 @@ def _model(path: Path, threads: int) -> dict[str, Any]:
         "operators": ", ".join(f"{op} {n}" for op, n in operators.most_common()),
         "activation functions": functions or "none: activations are plain operators",
         "forms": described or "not stated",
+        "forms for OpenVINO": explain_forms.model_forms(
+            model, tolerance=arguments.tolerance, tuning=arguments.tuning
+        )
+        or "none: no activation of the catalogue is a function",
         "metadata": {k: v[:200] for k, v in sorted(metadata.items()) if k not in _OWN} or "none",
-        **_acceleration(path, threads),
+        **_acceleration(path, arguments.threads),
     }
 
 

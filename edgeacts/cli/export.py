@@ -33,6 +33,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--form", metavar="NAME", help="this form of the activation (edgeacts explain ACTIVATION)"
     )
     parser.add_argument(
+        "--tuning", metavar="FILE", help="tuning file for the forms of the inlined twin (edgeacts tune)"
+    )
+    parser.add_argument(
         "--runtime",
         type=names,
         metavar="NAMES",
@@ -55,7 +58,8 @@ def action(arguments: argparse.Namespace) -> int:
     )
     result = export_checkpoint(
         checkpoint, Path(arguments.out), name=arguments.name, opset=arguments.opset, tolerance=arguments.tolerance,
-        form=arguments.form, images=images, runtimes=arguments.runtime, progress=on_terminal(),
+        form=arguments.form, images=images, runtimes=arguments.runtime, tuning=arguments.tuning,
+        progress=on_terminal(),
     )  # fmt: skip
     print(f"portable: {result.portable}")
     print(f"inlined:  {result.inlined}")
