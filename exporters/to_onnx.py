@@ -11,7 +11,7 @@ import logging
 import warnings
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +20,8 @@ import torch
 from torch import Tensor, nn
 
 from edgeacts.errors import EdgeactsError, UsageError
-from edgeacts.exporters.placeholders import FrozenActivation, freeze
-from edgeacts.exporters.twin import inlined_twin, twin_choices
+from edgeacts.exporters.placeholders import Chooser, FrozenActivation, freeze
+from edgeacts.exporters.twin import RUNTIME, inlined_twin, twin_choices
 from edgeacts.files import atomic_path
 from edgeacts.forms import DOMAIN, DOMAIN_VERSION, OPSETS, TOLERANCE, Choice, function
 from edgeacts.piecewise import METADATA_KEY, table_key
@@ -60,11 +60,13 @@ def to_onnx(
     dynamic_batch: bool = True,
     metadata: Mapping[str, str] | None = None,
     tuning: str | Path | None = None,
+    body_for: str | None = None,
 ) -> Exported:
     """PATH.onnx and PATH.inlined.onnx of a model in eval mode, for inputs like `example` (any batch size).
 
     Our activations become functions in the cheapest form within `tolerance`·max(1, |x|); torch's own stay what they are.
     The twin is for OpenVINO: it has the forms that are fastest there, by the tuning file `tuning` (`edgeacts.forms.choose_for`).
+    `body_for` = "onnxruntime" gives the portable model the forms that are fastest on that runtime without kernels.
     The files are checked by onnx.checker and hold the opset that was asked for.
     Raises UsageError (training mode, opset, form, example) or EdgeactsError (torch cannot export the model).
     """
@@ -73,7 +75,8 @@ def to_onnx(
     inputs = (example,) if isinstance(example, Tensor) else tuple(example)
     _check_request(model, inputs, opset)
     names = _input_names(model, len(inputs), input_names)
-    frozen, choices = freeze(_copy(model), tolerance=tolerance, opset=opset, form=form)
+    by = Chooser(tolerance, opset, form, body_for, tuning)
+    frozen, choices = freeze(_copy(model), by)
     proto = _torch_export(frozen, inputs, opset, names, output_names, dynamic_batch)
     _name_apart(proto)
     for needed in choices.values():
@@ -83,7 +86,7 @@ def to_onnx(
     if forms:
         described |= {"edgeacts.forms": form_metadata(forms), METADATA_KEY: table_metadata(proto, forms)}
     _finish(proto, opset, described, any_functions=bool(choices))
-    ours = twin_choices(choices, tolerance=tolerance, opset=opset, form=form, tuning=tuning)
+    ours = twin_choices(choices, replace(by, runtime=RUNTIME))
     twin = inlined_twin(proto, choices, ours, opset, {"edgeacts.forms": form_metadata(ours)})
     for which, target in ((proto, portable), (twin, inlined)):
         _check(which, target)

@@ -3,37 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
 
 import onnx
 from onnx import inliner
 
-from edgeacts.exporters.placeholders import Functions
-from edgeacts.forms import Choice, choose_for, function
+from edgeacts.exporters.placeholders import Chooser, Functions
+from edgeacts.forms import Choice, function
 
 RUNTIME = "openvino"  # what the twin is for: it refuses models with functions
 
 
-def twin_choices(
-    functions: Mapping[str, Functions],
-    *,
-    tolerance: float,
-    opset: int,
-    form: str | None,
-    tuning: str | Path | None,
-) -> dict[str, Choice]:
-    """The form of each operator in the twin; the portable model's where it was named, or where parameters differ by channel."""
+def twin_choices(functions: Mapping[str, Functions], choose_form: Chooser) -> dict[str, Choice]:
+    """The form of each operator in the twin."""
     return {
-        operator: needed.choice
-        if form is not None or any(needed.signatures)
-        else choose_for(
-            needed.choice.activation,
-            needed.points,
-            runtime=RUNTIME,
-            tolerance=tolerance,
-            opset=opset,
-            tuning=tuning,
-        )
+        operator: choose_form(needed.choice.activation, needed.points, needed.signatures)
         for operator, needed in functions.items()
     }
 

@@ -36,6 +36,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--tuning", metavar="FILE", help="tuning file for the forms of the inlined twin (edgeacts tune)"
     )
     parser.add_argument(
+        "--body-for",
+        metavar="RUNTIME",
+        help="give the portable model the forms that this runtime runs fastest without kernels: onnxruntime",
+    )
+    parser.add_argument(
         "--runtime",
         type=names,
         metavar="NAMES",
@@ -59,6 +64,7 @@ def action(arguments: argparse.Namespace) -> int:
     result = export_checkpoint(
         checkpoint, Path(arguments.out), name=arguments.name, opset=arguments.opset, tolerance=arguments.tolerance,
         form=arguments.form, images=images, runtimes=arguments.runtime, tuning=arguments.tuning,
+        body_for=arguments.body_for,
         progress=on_terminal(),
     )  # fmt: skip
     print(f"portable: {result.portable}")
