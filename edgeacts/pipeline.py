@@ -27,7 +27,7 @@ from edgeacts.models import network
 from edgeacts.parity import verify
 from edgeacts.records import LatencyRecord, Record, TrainingRecord, Verdict
 from edgeacts.report import build_report
-from edgeacts.runtimes import levels, open_runtime
+from edgeacts.runtimes import levels, open_runtime, runtime_names
 from edgeacts.stages import Stage, carry_out
 from edgeacts.training import TrainSettings, train
 
@@ -42,7 +42,7 @@ class RunSettings(Record, frozen=True, kw_only=True, tag_field="kind", tag="run"
     training: TrainSettings
     opset: int = 20
     tolerance: float = TOLERANCE
-    runtimes: tuple[str, ...] = ("onnxruntime", "accelerated", "openvino")
+    runtimes: tuple[str, ...] = runtime_names()
     provider: str = "cpu"
     bench_threads: int = 1
     bench_precision: float = 0.02

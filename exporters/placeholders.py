@@ -51,10 +51,7 @@ class FrozenActivation(nn.Module):
 
 @dataclass(frozen=True)
 class Functions:
-    """The functions one definition needs: its form, and the parameter lists (scalar: (), per channel: names) that occur.
-
-    `points` are the values of the parameters that occur.
-    """
+    """The functions one definition needs: its form, and the parameter lists (scalar: (), per channel: names) and values."""
 
     choice: Choice
     signatures: tuple[tuple[str, ...], ...]

@@ -2,30 +2,30 @@
 
 from __future__ import annotations
 
-import functools
-import statistics
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import onnx
 import onnxruntime as ort
 
 from edgeacts import native
+from edgeacts.acceleration.choosing import Gain, gain, times_in_turn
+from edgeacts.acceleration.int8_regions import is_quantized
+from edgeacts.acceleration.int8_sites import find_int8_sites
 from edgeacts.acceleration.manifest import CandidateRecord, SiteRecord
 from edgeacts.acceleration.markers import Markers, optimize
-from edgeacts.acceleration.rewriting import DOMAIN as KERNELS
-from edgeacts.acceleration.rewriting import Placed, rewrite
-from edgeacts.acceleration.samples import largest_error, outputs_of, sample_feeds
+from edgeacts.acceleration.placed import DOMAIN as KERNELS
+from edgeacts.acceleration.placed import EXACT_KERNELS, Placed
+from edgeacts.acceleration.rewriting import rewrite
+from edgeacts.acceleration.samples import largest_error, moved_a_little, outputs_of, sample_feeds
 from edgeacts.acceleration.sites import Site, find_sites
 from edgeacts.errors import EdgeactsError, one_line
 from edgeacts.onnx_metadata import MAX_MODEL_BYTES
 
 _WAYS = {"tables": "none", "depthwise": "activated", "depthwise everywhere": "all"}
-_BUDGET, _LEAST_ROUNDS, _MOST_ROUNDS = 0.8, 7, 60  # seconds and rounds of timing
-_GAIN = 0.99  # of the stock time: less gain than this is not worth a compiled file
 # A table's error grows from layer to layer: by the measure of trained networks, up to this times the sum of the bounds.
 _AMPLIFICATION = 8.0
 _NOISE = 5e-5  # what another order of additions does to a deep float32 network
@@ -50,7 +50,9 @@ def compile_model(model: onnx.ModelProto, stock: Any, *, threads: int, where: st
     if missing is not None:
         return _as_it_is(missing, ())
     try:
-        marked, sites = find_sites(model, where)
+        marked, quantized = find_int8_sites(model)
+        marked, others = find_sites(marked, where)
+        sites = [*quantized, *others]
     except EdgeactsError as error:
         return _as_it_is(str(error), ())
     except Exception as error:  # of onnx, for graphs that it does not expect: the model itself may run
@@ -94,41 +96,51 @@ class _Compilation:
         self.markers = Markers(model, sites)
         self.markers.place(model)
         self.optimized = optimize(model, threads=threads)
-        self.allowed = _NOISE + _AMPLIFICATION * sum(site.bound for site in sites if site.table is not None)
         self.reference = outputs_of(stock, feeds)
+        self.allowed = _NOISE + _AMPLIFICATION * sum(site.bound for site in sites if site.table is not None)
+        if is_quantized(
+            model
+        ):  # a float's last bit may decide between two steps, which later layers make larger
+            self.allowed += largest_error(self.reference, outputs_of(stock, moved_a_little(feeds)))
         self.records: dict[str, CandidateRecord] = {}
         self.built: dict[str, tuple[bytes, list[Placed], Any]] = {}
 
     def best(self) -> Compiled:
         for way, depthwise in _WAYS.items():
             self._build(way, depthwise)
-        times = _medians(
+        times = times_in_turn(
             {"stock": self.stock, **{w: s for w, (_, _, s) in self.built.items()}}, self.feeds[0]
         )
-        for way, value in times.items():
+        for way, values in times.items():
             error = self.records[way].error if way in self.records else None
-            self.records[way] = CandidateRecord(milliseconds=value * 1e3, error=error)
-        fastest = min(times, key=lambda way: times[way])
-        if fastest == "stock" or times[fastest] > _GAIN * times["stock"]:
-            reason = self._why_stock(times)
+            self.records[way] = CandidateRecord(milliseconds=median(values) * 1e3, error=error)
+        gains = {way: gain(times[way], times["stock"]) for way in self.built}
+        fastest = min(gains, key=lambda way: gains[way].ratio, default="stock")
+        if fastest == "stock" or not gains[fastest].sure:
+            reason = self._why_stock(gains)
             return Compiled(
                 "stock", reason, None, self.allowed, self.records, _records(self.sites, (), reason)
             )
         data, placed, _ = self.built[fastest]
-        share = times[fastest] / times["stock"]
-        reason = f"{share:.2f} of the time of the model as it is"
-        return Compiled(fastest, reason, data, self.allowed, self.records, _records(self.sites, placed, ""))
+        reason = f"{gains[fastest].ratio:.2f} of the time of the model as it is"
+        allowed = self._allowed(onnx.load_model_from_string(data))
+        return Compiled(fastest, reason, data, allowed, self.records, _records(self.sites, placed, ""))
 
-    def _why_stock(self, times: Mapping[str, float]) -> str:
-        tried = [f"{way} {times[way] / times['stock']:.2f}" for way in times if way != "stock"]
+    def _allowed(self, model: onnx.ModelProto) -> float:
+        """Nothing for a model whose kernels are all exact."""
+        kernels = {node.op_type for node in model.graph.node if node.domain == KERNELS}
+        return 0.0 if kernels <= EXACT_KERNELS else self.allowed
+
+    def _why_stock(self, gains: Mapping[str, Gain]) -> str:
+        tried = [f"{way} {g.ratio:.2f}, surely below {g.upper:.2f}" for way, g in gains.items()]
         if tried:
-            return f"nothing is faster here than the model as it is (of its time: {', '.join(tried)})"
+            return f"nothing is surely faster here than the model as it is (of its time: {'; '.join(tried)})"
         refused = [f"{way}: {record.why}" for way, record in self.records.items() if record.why]
         return "; ".join(refused) or "it has no activation and no convolution that a kernel could take"
 
     def _build(self, way: str, depthwise: str) -> None:
         try:
-            model, placed = rewrite(self.optimized, self.markers, depthwise=depthwise)
+            model, placed = rewrite(self.optimized, self.markers, depthwise=depthwise, threads=self.threads)
             if not any(node.domain == KERNELS for node in model.graph.node):
                 return
             data = model.SerializeToString(deterministic=True)
@@ -141,32 +153,13 @@ class _Compilation:
         except Exception as problem:  # ONNX Runtime's classes share nothing but Exception
             self.records[way] = CandidateRecord(why=one_line(problem))
             return
-        if not difference <= self.allowed:
-            why = f"its outputs differ by {difference:.1e} of their movement, more than {self.allowed:.1e}"
+        allowed = self._allowed(model)
+        if not difference <= allowed:
+            why = f"its outputs differ by {difference:.1e} of their movement, more than {allowed:.1e}"
             self.records[way] = CandidateRecord(error=min(difference, 1e30), why=why)
             return
         self.records[way] = CandidateRecord(error=difference)
         self.built[way] = (data, placed, session)
-
-
-def _medians(sessions: Mapping[str, Any], feed: dict[str, Any]) -> dict[str, float]:
-    """Median seconds of each, run in turn."""
-    calls: dict[str, Callable[[], object]] = {
-        name: functools.partial(session.run, None, feed) for name, session in sessions.items()
-    }
-    for call in calls.values():
-        call()
-        call()
-    times: dict[str, list[float]] = {name: [] for name in calls}
-    end = time.perf_counter() + _BUDGET
-    for done in range(_MOST_ROUNDS):
-        if done >= _LEAST_ROUNDS and time.perf_counter() > end:
-            break
-        for name, call in calls.items():
-            start = time.perf_counter()
-            call()
-            times[name].append(time.perf_counter() - start)
-    return {name: statistics.median(values) for name, values in times.items()}
 
 
 def _records(sites: Sequence[Site], placed: Sequence[Placed], reason: str) -> tuple[SiteRecord, ...]:
@@ -186,6 +179,7 @@ def _records(sites: Sequence[Site], placed: Sequence[Placed], reason: str) -> tu
                 bound=site.bound,
                 kernel=place.kernel if place else "",
                 layout=place.layout if place else "",
+                exact=place.exact if place else False,
                 why="" if place else why,
             )
         )

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from edgeacts.cli.options import add_training, duration, given_training, names, share, write_json
 from edgeacts.errors import UsageError
+from edgeacts.runtimes import runtime_names
 
 if TYPE_CHECKING:
     from edgeacts.pipeline import RunResult
@@ -31,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--runtime",
         type=names,
         metavar="NAMES",
-        help="comma-separated; default onnxruntime,accelerated,openvino",
+        help=f"comma-separated; default {','.join(runtime_names())}",
     )
     parser.add_argument("--provider", metavar="NAME", help="ONNX Runtime execution provider; default cpu")
     parser.add_argument("--opset", type=int, metavar="N", help="ONNX opset to export; default 20")

@@ -3,6 +3,7 @@
 from edgeacts.records.base import Record, to_builtins
 from edgeacts.records.conformance import ConformanceRecord, ConformanceRow
 from edgeacts.records.divergence import DivergenceRecord, LayerRow
+from edgeacts.records.executed import ExecutedActivation, ExecutedGraph, ExecutedLayer
 from edgeacts.records.export import ExportRecord
 from edgeacts.records.latency import LatencyBlock, LatencyRecord, LatencySeries, NoiseFloor
 from edgeacts.records.modes import (
@@ -22,6 +23,7 @@ from edgeacts.records.modes import (
     ThroughputSeries,
 )
 from edgeacts.records.parity import Budget, Outcome, ParityRow, Verdict
+from edgeacts.records.quantization import LayerNoise, OutputError, QuantizationRecord, RangeTrial
 from edgeacts.records.training import Epoch, TrainingRecord
 from edgeacts.records.tuning import TunedActivation, TunedForm, TuningEntry, TuningRecord
 
@@ -33,21 +35,28 @@ __all__ = [
     "ConformanceRow",
     "DivergenceRecord",
     "Epoch",
+    "ExecutedActivation",
+    "ExecutedGraph",
+    "ExecutedLayer",
     "ExportRecord",
     "LatencyBlock",
     "LatencyRecord",
     "LatencySeries",
+    "LayerNoise",
     "LayerRow",
     "MemoryRecord",
     "MemorySeries",
     "NoiseFloor",
     "OperatorTime",
     "Outcome",
+    "OutputError",
     "PacedRecord",
     "PacedSeries",
     "ParityRow",
     "ProfileRecord",
     "ProfileSeries",
+    "QuantizationRecord",
+    "RangeTrial",
     "Record",
     "Subject",
     "SustainedRecord",

@@ -1,0 +1,20 @@
+"""Where activations went in a compiled model: what both kinds of rewriting report."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+DOMAIN = "edgeacts.kernels"
+EXACT_KERNELS = frozenset(
+    {"Lookup", "LookupInPlace", "Depthwise8"}
+)  # they give what they replace to the last bit
+
+
+@dataclass(frozen=True)
+class Placed:
+    """Where one activation went."""
+
+    site: str
+    kernel: str  # "depthwise, on its input", "depthwise, on its output", "table", "table, in place"; with "int8 " before it
+    layout: str  # "blocked", "channels last" or "plain"
+    exact: bool = False
