@@ -50,10 +50,11 @@ class FrozenActivation(nn.Module):
 
 @dataclass(frozen=True)
 class Functions:
-    """The functions one definition needs: its form, and the parameter lists (scalar: (), per channel: names) that occur."""
+    """The functions one definition needs: its form, and the parameter lists (scalar: (), per channel: names) and values."""
 
     choice: Choice
     signatures: tuple[tuple[str, ...], ...]
+    points: tuple[Mapping[str, float], ...]
 
 
 def freeze(
@@ -73,10 +74,10 @@ def freeze(
     functions: dict[str, Functions] = {}
     for operator, definition in definitions.items():
         members = [m for m in modules.values() if m.activation == definition]
-        choice = choose(
-            definition, [v for m in members for v in _points(m)], tolerance=tolerance, opset=opset, form=form
-        )
-        functions[operator] = Functions(choice, tuple(dict.fromkeys(_per_channel(m) for m in members)))
+        points = tuple(v for m in members for v in _points(m))
+        choice = choose(definition, points, tolerance=tolerance, opset=opset, form=form)
+        signatures = tuple(dict.fromkeys(_per_channel(m) for m in members))
+        functions[operator] = Functions(choice, signatures, points)
     twins: dict[int, nn.Module] = {}
     for name, module in modules.items():
         choice = functions[module.activation.operator].choice

@@ -20,10 +20,13 @@ import torch
 from onnx import inliner
 from torch import Tensor, nn
 
+from edgeacts.bodies import FORMS_KEY
+from edgeacts.bodies import METADATA_KEY as BODIES_KEY
 from edgeacts.errors import EdgeactsError, UsageError
-from edgeacts.exporters.placeholders import FrozenActivation, freeze
+from edgeacts.exporters.placeholders import FrozenActivation, Functions, freeze
+from edgeacts.exporters.runtime_forms import Use, bodies_text
 from edgeacts.files import atomic_path
-from edgeacts.forms import DOMAIN, DOMAIN_VERSION, OPSETS, TOLERANCE, Choice, function
+from edgeacts.forms import DOMAIN, DOMAIN_VERSION, OPSETS, TOLERANCE, Choice, function, operator_name
 from edgeacts.piecewise import METADATA_KEY, table_key
 from edgeacts.tables import NotTabulated, compile_table
 
@@ -78,7 +81,9 @@ def to_onnx(
     forms = {n: f.choice for n, f in choices.items()}
     described = dict(metadata or {})
     if forms:
-        described |= {"edgeacts.forms": form_metadata(forms), METADATA_KEY: table_metadata(proto, forms)}
+        described |= {FORMS_KEY: form_metadata(forms), METADATA_KEY: table_metadata(proto, forms)}
+        if form is None and (bodies := _bodies(proto, choices, tolerance, opset)):
+            described[BODIES_KEY] = bodies
     _finish(proto, opset, described, any_functions=bool(choices))
     twin = inliner.inline_local_functions(proto)
     for which, target in ((proto, portable), (twin, inlined)):
@@ -86,6 +91,16 @@ def to_onnx(
         with atomic_path(target) as temporary:
             onnx.save(which, temporary)
     return Exported(portable, inlined, opset, forms, _operators(proto))
+
+
+def _bodies(proto: onnx.ModelProto, choices: Mapping[str, Functions], tolerance: float, opset: int) -> str:
+    """Metadata with the bodies of runtimes that other forms suit better."""
+    uses = [
+        Use(operator_name(f.choice.activation, p), f.choice.activation, f.points, p)
+        for f in choices.values()
+        for p in f.signatures
+    ]
+    return bodies_text(uses, {f.name: f for f in proto.functions}, tolerance, opset)
 
 
 def export_paths(path: str | Path) -> tuple[Path, Path]:

@@ -3,6 +3,7 @@
 from edgeacts.records.base import Record, to_builtins
 from edgeacts.records.conformance import ConformanceRecord, ConformanceRow
 from edgeacts.records.divergence import DivergenceRecord, LayerRow
+from edgeacts.records.executed import ExecutedActivation, ExecutedGraph, ExecutedLayer
 from edgeacts.records.export import ExportRecord
 from edgeacts.records.latency import LatencyBlock, LatencyRecord, LatencySeries, NoiseFloor
 from edgeacts.records.modes import (
@@ -32,6 +33,9 @@ __all__ = [
     "ConformanceRow",
     "DivergenceRecord",
     "Epoch",
+    "ExecutedActivation",
+    "ExecutedGraph",
+    "ExecutedLayer",
     "ExportRecord",
     "LatencyBlock",
     "LatencyRecord",

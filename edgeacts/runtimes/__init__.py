@@ -10,6 +10,7 @@ from typing import Any, Protocol, cast
 
 from edgeacts.errors import NotAvailable, UsageError
 from edgeacts.names import check_name
+from edgeacts.onnx_metadata import read_metadata
 from edgeacts.runtimes.base import Executed, Session, TensorSpec
 
 __all__ = [
@@ -19,11 +20,13 @@ __all__ = [
     "TensorSpec",
     "levels",
     "load_runtime",
+    "model_metadata",
     "open_runtime",
     "open_session",
     "precisions",
     "resolve_threads",
     "runtime_names",
+    "unreadable",
 ]
 
 _ADAPTERS = {
@@ -155,6 +158,23 @@ def open_session(
         precision=precision,
         accelerate=accelerate,
     ).native
+
+
+def unreadable(runtime: str, path: Path) -> str:
+    """Why a runtime cannot read a file of this suffix, "" where it can: OpenVINO alone reads its own .xml."""
+    own = path.suffix.lower() == ".xml" and runtime != "openvino"
+    return (
+        f"{path.name} is an OpenVINO model, which {runtime} does not read: give the .onnx file" if own else ""
+    )
+
+
+def model_metadata(path: Path) -> dict[str, str]:
+    """What an .onnx or .xml file says of itself. Raises UsageError, DamagedFile, or NotAvailable (.xml without openvino)."""
+    if path.suffix.lower() == ".xml":
+        from edgeacts.runtimes.openvino_ir import new_core, read_ir
+
+        return read_ir(new_core(), path)[1].metadata
+    return read_metadata(path)
 
 
 def resolve_threads(threads: int) -> int:

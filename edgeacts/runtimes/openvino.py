@@ -1,4 +1,4 @@
-"""OpenVINO: ONNX files (model-local functions inlined in memory) and .xml IR, in a confirmed precision."""
+"""OpenVINO: ONNX files (activation functions converted as they are read) and .xml IR, in a confirmed precision."""
 
 import dataclasses
 import functools
@@ -9,18 +9,17 @@ from typing import Any
 import numpy as np
 import onnx
 from onnx import helper
-from onnx.external_data_helper import load_external_data_for_model, uses_external_data
-from onnx.inliner import inline_local_functions
 
-from edgeacts.errors import DamagedFile, EdgeactsError, NotAvailable, UsageError, one_line
-from edgeacts.files import read_bytes
+from edgeacts.errors import EdgeactsError, NotAvailable, UsageError, one_line
+from edgeacts.records import ExecutedGraph
 from edgeacts.runtimes import openvino_precision
 from edgeacts.runtimes.base import Executed, Session, TensorSpec
-from edgeacts.runtimes.onnx_file import MAX_MODEL_BYTES, input_specs, load_onnx, output_specs
+from edgeacts.runtimes.openvino_ir import new_core
+from edgeacts.runtimes.openvino_layers import executed_graph, told
+from edgeacts.runtimes.openvino_reading import ReadModel, Specs, read_file, value_names
 from edgeacts.runtimes.ort_graph import listing
 
 LEVELS = ("default",)
-_Specs = tuple[tuple[TensorSpec, ...], tuple[TensorSpec, ...]]
 
 _DTYPES = {
     "f64": "float64", "f32": "float32", "f16": "float16", "bf16": "bfloat16",
@@ -32,7 +31,7 @@ _DTYPES = {
 
 def precisions() -> tuple[str, ...]:
     """f32, and what else this CPU computes in. Raises NotAvailable."""
-    capabilities = _core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    capabilities = new_core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
     return ("f32", *(name for name, flag in (("bf16", "BF16"), ("f16", "FP16")) if flag in capabilities))
 
 
@@ -51,50 +50,46 @@ def open_model(
         raise UsageError(
             "only onnxruntime runs models accelerated: leave accelerate out, or use runtime onnxruntime"
         )
-    compiled, specs = compile_file(
+    compiled, read = compile_file(
         path, threads=threads, provider=provider, precision=precision, streams=streams
     )
-    return _session(path, compiled, specs, precision=precision, level=level)
+    return _session(path, compiled, read, _specs(path, read, compiled), precision=precision)
 
 
 def compile_file(
     path: Path, *, threads: int, provider: str, precision: str, streams: int = 1, profiled: bool = False
-) -> tuple[Any, _Specs | None]:
-    """The openvino.CompiledModel, and what an ONNX file declares (None for IR). `profiled` counts time by layer."""
-    core = _core()
+) -> tuple[Any, ReadModel]:
+    """The openvino.CompiledModel, and the model that it was compiled from. `profiled` counts time by layer."""
+    core = new_core()
     device = choose_device(provider, core.available_devices)
     config = _config(device, threads, precision, streams) | ({"PERF_COUNT": True} if profiled else {})
-    model, specs = _read(core, path)
-    return _compiled(core, model, path, device, config), specs
+    read = read_file(path, precision)
+    return _compiled(core, read.model, path, device, config), read
 
 
-def open_looked_at(path: Path, values: Sequence[str], *, threads: int, precision: str) -> Session:
-    """A session on the CPU with inner values of an ONNX file, by their names, as further outputs. Errors are `open_model`'s."""
-    core = _core()
-    model, specs = _read(core, path)
-    inputs, outputs = specs or (_ir_specs(path, model.inputs), _ir_specs(path, model.outputs))
-    values = [v for v in values if v not in {spec.name for spec in outputs}]
-    ports = model.add_outputs(values)
-    looked = tuple(dataclasses.replace(_ir_spec(path, p), name=v) for p, v in zip(ports, values, strict=True))
-    compiled = _compiled(core, model, path, "CPU", _config("CPU", threads, precision, streams=1))
-    return _session(path, compiled, (inputs, outputs + looked), precision=precision, level=LEVELS[-1])
+class Looking:
+    """A model file, read once, to be compiled on the CPU with inner values as further outputs, again and again.
 
+    `names` are the values that are left after OpenVINO has read the file. Errors are those of `open_model`.
+    """
 
-def value_names(path: Path) -> frozenset[str]:
-    """Names of the values that are left after openvino has read the file: what `open_looked_at` takes."""
-    model, _ = _read(_core(), path)
-    return frozenset(name for op in model.get_ordered_ops() for port in op.outputs() for name in port.names)
+    def __init__(self, path: Path, *, threads: int, precision: str) -> None:
+        self._path, self._threads, self._precision = path, threads, precision
+        self._read = read_file(path, precision)
+        self.names = value_names(self._read.model)
 
-
-def _read(core: Any, path: Path) -> tuple[Any, _Specs | None]:
-    suffix = path.suffix.lower()
-    if suffix == ".xml":
-        return _read_ir(core, path), None
-    if suffix == ".onnx":
-        proto = load_onnx(path)
-        specs = input_specs(proto, path), output_specs(proto, path)
-        return _read_onnx(core, path, proto), specs
-    raise UsageError(f"openvino reads .onnx and .xml files, not {path}")
+    def open(self, values: Sequence[str]) -> Session:
+        """A session with the named values, as they go by in the file, among its outputs."""
+        path, model = self._path, self._read.model.clone()
+        inputs, outputs = _specs(path, self._read, model)
+        values = [v for v in values if v not in {spec.name for spec in outputs}]
+        ports = model.add_outputs(values)
+        looked = tuple(
+            dataclasses.replace(_ir_spec(path, p), name=v) for p, v in zip(ports, values, strict=True)
+        )
+        config = _config("CPU", self._threads, self._precision, streams=1)
+        compiled = _compiled(new_core(), model, path, "CPU", config)
+        return _session(path, compiled, self._read, (inputs, outputs + looked), precision=self._precision)
 
 
 def _compiled(core: Any, model: Any, path: Path, device: str, config: Mapping[str, Any]) -> Any:
@@ -104,11 +99,15 @@ def _compiled(core: Any, model: Any, path: Path, device: str, config: Mapping[st
         raise EdgeactsError(f"openvino cannot compile {path}: {one_line(error)}") from error
 
 
-def _session(path: Path, compiled: Any, specs: _Specs | None, *, precision: str, level: str) -> Session:
-    inputs, outputs = specs or (_ir_specs(path, compiled.inputs), _ir_specs(path, compiled.outputs))
-    session = OpenVinoSession(path, compiled, inputs, outputs, precision=precision, level=level)
+def _session(path: Path, compiled: Any, read: ReadModel, specs: Specs, *, precision: str) -> Session:
+    session = OpenVinoSession(path, compiled, read, specs, precision=precision)
     session.confirm()
     return session
+
+
+def _specs(path: Path, read: ReadModel, model: Any) -> Specs:
+    """What an ONNX file declares; of IR, the ports of `model`."""
+    return read.specs or (_ir_specs(path, model.inputs), _ir_specs(path, model.outputs))
 
 
 def choose_device(asked: str, available: Sequence[str]) -> str:
@@ -122,20 +121,13 @@ def choose_device(asked: str, available: Sequence[str]) -> str:
 class OpenVinoSession(Session):
     """One compiled model and the request that runs it; tensors go by their ONNX names."""
 
-    def __init__(
-        self,
-        path: Path,
-        compiled: Any,
-        inputs: tuple[TensorSpec, ...],
-        outputs: tuple[TensorSpec, ...],
-        *,
-        precision: str,
-        level: str,
-    ) -> None:
+    def __init__(self, path: Path, compiled: Any, read: ReadModel, specs: Specs, *, precision: str) -> None:
+        inputs, outputs = specs
         super().__init__(str(path), inputs, outputs)
+        self.metadata: Mapping[str, str] = read.metadata
         self._compiled = compiled
+        self._forms, self._activations = read.forms, read.activations
         self._asked = precision
-        self._level = level
         # OpenVINO drops an input that nothing uses: it is accepted and not passed on.
         self._input_ports = {
             spec.name: port for spec in inputs if (port := _port(compiled.inputs, spec.name)) is not None
@@ -155,8 +147,27 @@ class OpenVinoSession(Session):
         """Raises CheckFailed when a layer computes in fewer bits than asked for."""
         openvino_precision.confirm_precision(self.path, self._asked, self._layer_precisions())
 
+    @functools.cached_property
+    def manifest(self) -> ExecutedGraph:
+        """What was made of the model: each executed layer, each activation, read from the compiled graph."""
+        import openvino
+
+        return executed_graph(
+            Path(self.path),
+            openvino_precision.runtime_layers(self._compiled),
+            forms=self._forms,
+            activations=self._activations,
+            asked=self._asked,
+            version=openvino.__version__,
+        )
+
+    @property
+    def form_bound(self) -> float | None:
+        """That of the bodies that the file carries for OpenVINO; None for a file that states nothing."""
+        return max((bound for _, bound in self._forms.values()), default=None)
+
     def executed(self) -> Executed:
-        """What runs. `precision` and `layers` (with counts) are read from the compiled graph."""
+        """What runs. `precision`, `layers` (with counts) and `activations` are read from the compiled graph."""
         import openvino
 
         counts = self._layer_precisions()
@@ -165,12 +176,13 @@ class OpenVinoSession(Session):
             "runtime": "openvino",
             "runtime_version": openvino.__version__,
             "provider": ",".join(self._compiled.get_property("EXECUTION_DEVICES")),
-            "level": self._level,
+            "level": LEVELS[-1],
             "threads": self._property("INFERENCE_NUM_THREADS"),
             "streams": self._property("NUM_STREAMS"),
             "precision": openvino_precision.summary(counts),
             "precision_asked": self._asked,
             "layers": listing(counts),
+            "activations": told(self.manifest) or None,
         }
 
     def _layer_precisions(self) -> Mapping[str, int]:
@@ -218,14 +230,6 @@ def _array(tensor: Any) -> np.ndarray:
     return values.view(_BFLOAT16) if tensor.element_type.get_type_name() == "bf16" else values
 
 
-def _core() -> Any:
-    try:
-        import openvino
-    except ImportError:
-        raise NotAvailable("openvino is not installed: pip install edgeacts[openvino]") from None
-    return openvino.Core()
-
-
 def _config(device: str, threads: int, precision: str, streams: int) -> dict[str, str | int]:
     config: dict[str, str | int] = {
         "INFERENCE_PRECISION_HINT": precision,
@@ -234,52 +238,6 @@ def _config(device: str, threads: int, precision: str, streams: int) -> dict[str
     if device == "CPU":
         config |= {"INFERENCE_NUM_THREADS": threads, "NUM_STREAMS": streams}
     return config
-
-
-def _read_ir(core: Any, path: Path) -> Any:
-    # Other content would be tried by every frontend, each with its complaints on stderr.
-    if not read_bytes(path, "model", MAX_MODEL_BYTES).lstrip()[:5].startswith((b"<?xml", b"<net")):
-        raise DamagedFile(f"{path} is not an OpenVINO model")
-    if not path.with_suffix(".bin").is_file():
-        raise UsageError(
-            f"{path} needs its weights beside it: {path.with_suffix('.bin').name} does not exist"
-        )
-    try:
-        model = core.read_model(path)
-    except RuntimeError as error:
-        raise DamagedFile(f"openvino cannot read {path}: {one_line(error)}") from error
-    if not model.outputs:
-        raise DamagedFile(f"{path} holds no model with an output: convert it again")
-    return model
-
-
-def _read_onnx(core: Any, path: Path, proto: onnx.ModelProto) -> Any:
-    try:
-        return core.read_model(_inlined(path, proto) if proto.functions else path)
-    except RuntimeError as error:
-        raise EdgeactsError(f"openvino cannot convert {path}: {one_line(error)}") from error
-
-
-def _inlined(path: Path, proto: onnx.ModelProto) -> bytes:
-    """The model without functions, which OpenVINO refuses, its external weights inside."""
-    external = {
-        path.parent / entry.value
-        for tensor in proto.graph.initializer
-        if uses_external_data(tensor)
-        for entry in tensor.external_data
-        if entry.key == "location"
-    }
-    sizes = [file.stat().st_size for file in (path, *external) if file.is_file()]
-    if sum(sizes) > MAX_MODEL_BYTES:
-        raise UsageError(
-            f"{path} has functions and more than 2 GiB of weights: give openvino the inlined twin"
-        )
-    try:
-        load_external_data_for_model(proto, str(path.parent))  # onnx itself refuses places outside the folder
-        data: bytes = inline_local_functions(proto).SerializeToString()
-        return data
-    except (onnx.checker.ValidationError, OSError, RuntimeError, ValueError) as error:
-        raise DamagedFile(f"the functions of {path} cannot be inlined: {one_line(error)}") from error
 
 
 def _ir_specs(path: Path, ports: Sequence[Any]) -> tuple[TensorSpec, ...]:
