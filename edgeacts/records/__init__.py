@@ -23,6 +23,7 @@ from edgeacts.records.modes import (
     ThroughputSeries,
 )
 from edgeacts.records.parity import Budget, Outcome, ParityRow, Verdict
+from edgeacts.records.quantization import LayerNoise, OutputError, QuantizationRecord, RangeTrial
 from edgeacts.records.training import Epoch, TrainingRecord
 
 __all__ = [
@@ -40,17 +41,21 @@ __all__ = [
     "LatencyBlock",
     "LatencyRecord",
     "LatencySeries",
+    "LayerNoise",
     "LayerRow",
     "MemoryRecord",
     "MemorySeries",
     "NoiseFloor",
     "OperatorTime",
     "Outcome",
+    "OutputError",
     "PacedRecord",
     "PacedSeries",
     "ParityRow",
     "ProfileRecord",
     "ProfileSeries",
+    "QuantizationRecord",
+    "RangeTrial",
     "Record",
     "Subject",
     "SustainedRecord",

@@ -1,0 +1,221 @@
+"""`quantize(path, images, out)`: calibrate, choose by measurement, write the 8-bit model, its inlined twin and the record."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+import onnx
+from msgspec.structs import replace
+from numpy.typing import NDArray
+from onnx import inliner
+
+from edgeacts.circumstances import circumstances
+from edgeacts.files import sha256_file, write_bytes_atomic
+from edgeacts.forms import DOMAIN
+from edgeacts.preprocessing import Preprocessing
+from edgeacts.quantization.bias import measure_shifts
+from edgeacts.quantization.calibrating import Calibration, calibrate
+from edgeacts.quantization.checking import check_images, load_model
+from edgeacts.quantization.choosing import choose_float, decibels, try_ranges
+from edgeacts.quantization.layers import layers_of
+from edgeacts.quantization.measuring import Judge
+from edgeacts.quantization.metadata import KEY
+from edgeacts.quantization.progress import stage
+from edgeacts.quantization.ranges import METHODS, Range
+from edgeacts.quantization.sensitivity import measure_sensitivity
+from edgeacts.quantization.sessions import fixed_batch, input_of
+from edgeacts.quantization.settings import AUTO, QuantizeSettings
+from edgeacts.quantization.static import quantize_static_units
+from edgeacts.records.quantization import LayerNoise, OutputError, QuantizationRecord, RangeTrial
+
+PORTABLE, INLINED, RECORD = "model.int8.onnx", "model.int8.inlined.onnx", "quantization.json"
+_SENSITIVITY_MACS = (
+    6e9  # multiply-adds that one layer's trial may take: more images where the network is small
+)
+_BIAS_IMAGES = 64
+
+
+@dataclass(frozen=True)
+class Quantized:
+    """An 8-bit model and how it came about: what a gate goes on from. `settings.ranges` is the method that was chosen."""
+
+    source: onnx.ModelProto
+    model: onnx.ModelProto
+    calibration: Calibration
+    settings: QuantizeSettings
+    keep_float: frozenset[str]
+    judge: Judge
+    trials: tuple[RangeTrial, ...]
+    layers: tuple[LayerNoise, ...]
+    exact: OutputError
+    images: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class QuantizeResult:
+    """The files that were written, and the record."""
+
+    portable: Path
+    inlined: Path
+    record: QuantizationRecord
+
+
+def quantize(
+    model_path: str | Path,
+    images: NDArray[np.float32],
+    out: str | Path,
+    *,
+    settings: QuantizeSettings | None = None,
+    labels: Sequence[int] | NDArray[Any] | None = None,
+    progress: bool = False,
+) -> QuantizeResult:
+    """OUT/model.int8.onnx, its inlined twin and OUT/quantization.json of a float32 ONNX file, ours or not.
+
+    `images` float32 [N, ...] as the model takes them calibrate and judge; a quarter of them (`settings.held_out`) only judges.
+    Raises UsageError for a model or images that cannot be used, EdgeactsError for what the runtime refuses.
+    """
+    path = Path(model_path)
+    done = post_training(load_model(path), images, settings=settings, labels=labels, progress=progress)
+    return write_quantized(done, path, Path(out))
+
+
+def post_training(
+    model: onnx.ModelProto,
+    images: NDArray[np.float32],
+    *,
+    settings: QuantizeSettings | None = None,
+    labels: Sequence[int] | NDArray[Any] | None = None,
+    progress: bool = False,
+) -> Quantized:
+    """The 8-bit model of a float model that `checking.check_model` accepts, everything chosen by measurement."""
+    begin = time.perf_counter()
+    chosen = settings or QuantizeSettings()
+    images = check_images(model, images, labels)
+    learn, judge_images = _split(model, images, chosen)
+    with stage(progress, "calibration", len(learn)) as step:
+        calibration = calibrate(model, learn, fixed=input_range(model), step=step)
+    judge = Judge(calibration.prepared, judge_images)
+    with stage(progress, "ranges", len(METHODS)) as step:
+        method, trials = try_ranges(model, calibration, chosen, judge, step)
+    chosen = replace(chosen, ranges=method)
+    calibration, chosen, trials = _correct(model, calibration, chosen, judge, learn, trials, progress)
+    if chosen.sensitivity:
+        layers = layers_of(calibration.prepared)
+        few = Judge(calibration.prepared, judge_images[: _sensitivity_count(calibration)])
+        with stage(progress, "sensitivity", len(layers)) as step:
+            sensitivities = measure_sensitivity(calibration, chosen, few, step=step)
+        with stage(progress, "float layers", chosen.max_float_layers + 1) as step:
+            found = choose_float(model, calibration, chosen, judge, sensitivities, step)
+        result, keep, rows, error = found.model, found.nodes, found.rows, found.error
+    else:
+        result = quantize_static_units(model, calibration, chosen)
+        keep, rows, error = frozenset(), (), judge.error(result)
+    return Quantized(
+        model, result, calibration, chosen, keep, judge, trials, rows, error, len(images), time.perf_counter() - begin
+    )  # fmt: skip
+
+
+def _correct(
+    model: onnx.ModelProto,
+    calibration: Calibration,
+    settings: QuantizeSettings,
+    judge: Judge,
+    images: NDArray[np.float32],
+    trials: tuple[RangeTrial, ...],
+    progress: bool,
+) -> tuple[Calibration, QuantizeSettings, tuple[RangeTrial, ...]]:
+    """With corrected biases where they lower the error."""
+    if not settings.bias_correction:
+        return calibration, settings, trials
+    with stage(progress, "bias correction", 2) as step:
+        corrected = calibration.with_shifts(measure_shifts(calibration, settings, images[:_BIAS_IMAGES]))
+        step()
+        error = judge.error(quantize_static_units(model, corrected, settings))
+        step()
+    trials = (*trials, RangeTrial(method=settings.ranges, bias_correction=True, error=error))
+    before = next(t.error for t in trials if t.method == settings.ranges)
+    if decibels(error) < decibels(before):
+        return calibration, replace(settings, bias_correction=False), trials
+    return corrected, settings, trials
+
+
+def _split(
+    model: onnx.ModelProto, images: NDArray[np.float32], settings: QuantizeSettings
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """(calibrate, judge), in seeded order: data are often sorted by class."""
+    order = np.random.default_rng(settings.seed).permutation(len(images))
+    unit = max(1, fixed_batch(model))
+    judging = max(unit, round(settings.held_out * len(images)) // unit * unit)
+    return images[np.sort(order[judging:])], images[np.sort(order[:judging])]
+
+
+def _sensitivity_count(calibration: Calibration) -> int:
+    """How many images one layer is judged on; a whole number of batches where the model has a size of its own."""
+    macs = sum(layer.multiply_adds for layer in layers_of(calibration.prepared))
+    unit = max(1, fixed_batch(calibration.prepared))
+    wanted = int(min(64, max(8, _SENSITIVITY_MACS // max(1, macs))))
+    return max(unit, wanted // unit * unit)
+
+
+def input_range(model: onnx.ModelProto) -> dict[str, Range]:
+    """The input's range from the preprocessing that the file states: what black and white become; nothing where there is none."""
+    stated = {p.key: p.value for p in model.metadata_props}.get("edgeacts.preprocessing")
+    if stated is None:
+        return {}
+    preprocessing = Preprocessing.from_json(stated)
+    pairs = list(zip(preprocessing.mean, preprocessing.std, strict=True))
+    low, high = min(-m / s for m, s in pairs), max((1 - m) / s for m, s in pairs)
+    return {input_of(model).name: (low, high)}
+
+
+def write_quantized(done: Quantized, source: Path, out: Path) -> QuantizeResult:
+    """The two files and the record in the folder `out`."""
+    model = onnx.ModelProto()
+    model.CopyFrom(done.model)
+    _state_source(model, sha256_file(source))
+    onnx.checker.check_model(model, full_check=True)
+    twin = inliner.inline_local_functions(model)
+    for which, name in ((model, PORTABLE), (twin, INLINED)):
+        write_bytes_atomic(out / name, which.SerializeToString(deterministic=True))
+    record = QuantizationRecord(
+        model=source.name,
+        model_sha256=sha256_file(source),
+        portable=PORTABLE,
+        portable_sha256=sha256_file(out / PORTABLE),
+        inlined=INLINED,
+        inlined_sha256=sha256_file(out / INLINED),
+        size_bytes=(out / PORTABLE).stat().st_size,
+        float_size_bytes=source.stat().st_size,
+        images=done.images,
+        held_out=len(done.judge.images),
+        settings=msgspec.to_builtins(done.settings),
+        chosen=done.settings.ranges,
+        trials=done.trials,
+        layers=done.layers,
+        float_layers=tuple(sorted(done.keep_float)),
+        activations=dict(Counter(node.op_type for node in model.graph.node if node.domain == DOMAIN)),
+        exact=done.exact,
+        deployed=done.judge.error(model, exact=False),
+        seconds=done.seconds,
+        circumstances=circumstances(),
+    )
+    record.write(out / RECORD)
+    return QuantizeResult(out / PORTABLE, out / INLINED, record)
+
+
+def _state_source(model: onnx.ModelProto, sha256: str) -> None:
+    for entry in model.metadata_props:
+        if entry.key == KEY:
+            entry.value = json.dumps({**json.loads(entry.value), "float_sha256": sha256}, sort_keys=True)
+
+
+__all__ = ["AUTO", "QuantizeResult", "Quantized", "post_training", "quantize", "write_quantized"]
