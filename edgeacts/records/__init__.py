@@ -22,6 +22,7 @@ from edgeacts.records.modes import (
     ThroughputRecord,
     ThroughputSeries,
 )
+from edgeacts.records.openvino_quantization import Int8Candidate, OpenVinoQuantizationRecord, Timed
 from edgeacts.records.parity import Budget, Outcome, ParityRow, Verdict
 from edgeacts.records.quantization import LayerNoise, OutputError, QuantizationRecord, RangeTrial
 from edgeacts.records.training import Epoch, TrainingRecord
@@ -38,6 +39,7 @@ __all__ = [
     "ExecutedGraph",
     "ExecutedLayer",
     "ExportRecord",
+    "Int8Candidate",
     "LatencyBlock",
     "LatencyRecord",
     "LatencySeries",
@@ -46,6 +48,7 @@ __all__ = [
     "MemoryRecord",
     "MemorySeries",
     "NoiseFloor",
+    "OpenVinoQuantizationRecord",
     "OperatorTime",
     "Outcome",
     "OutputError",
@@ -62,6 +65,7 @@ __all__ = [
     "SustainedSeries",
     "ThroughputRecord",
     "ThroughputSeries",
+    "Timed",
     "TrainingRecord",
     "Verdict",
     "to_builtins",
