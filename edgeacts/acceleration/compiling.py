@@ -13,6 +13,7 @@ import onnxruntime as ort
 
 from edgeacts import native
 from edgeacts.acceleration.choosing import Gain, gain, times_in_turn
+from edgeacts.acceleration.int8_sites import find_int8_sites
 from edgeacts.acceleration.manifest import CandidateRecord, SiteRecord
 from edgeacts.acceleration.markers import Markers, optimize
 from edgeacts.acceleration.rewriting import DOMAIN as KERNELS
@@ -47,7 +48,9 @@ def compile_model(model: onnx.ModelProto, stock: Any, *, threads: int, where: st
     if missing is not None:
         return _as_it_is(missing, ())
     try:
-        marked, sites = find_sites(model, where)
+        marked, quantized = find_int8_sites(model)
+        marked, others = find_sites(marked, where)
+        sites = [*quantized, *others]
     except EdgeactsError as error:
         return _as_it_is(str(error), ())
     except Exception as error:  # of onnx, for graphs that it does not expect: the model itself may run
@@ -125,7 +128,7 @@ class _Compilation:
 
     def _build(self, way: str, depthwise: str) -> None:
         try:
-            model, placed = rewrite(self.optimized, self.markers, depthwise=depthwise)
+            model, placed = rewrite(self.optimized, self.markers, depthwise=depthwise, threads=self.threads)
             if not any(node.domain == KERNELS for node in model.graph.node):
                 return
             data = model.SerializeToString(deterministic=True)
@@ -163,6 +166,7 @@ def _records(sites: Sequence[Site], placed: Sequence[Placed], reason: str) -> tu
                 bound=site.bound,
                 kernel=place.kernel if place else "",
                 layout=place.layout if place else "",
+                exact=place.exact if place else False,
                 why="" if place else why,
             )
         )

@@ -8,7 +8,8 @@ from edgeacts.records import Record
 class SiteRecord(Record, frozen=True, kw_only=True):
     """One activation: its output's name, operator, form in the file, certified bound, and where it runs.
 
-    `kernel` is "" where the runtime's own operators run it; `why` says why then.
+    `kernel` is "" where the runtime's own operators run it; `why` says why then. `exact`: the kernel gives what the model's own
+    operators give, to the last bit.
     """
 
     name: str
@@ -18,6 +19,7 @@ class SiteRecord(Record, frozen=True, kw_only=True):
     kernel: str = ""
     layout: str = ""
     why: str = ""
+    exact: bool = False
 
 
 class CandidateRecord(Record, frozen=True, kw_only=True):

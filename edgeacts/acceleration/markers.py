@@ -15,11 +15,16 @@ import onnxruntime as ort
 from onnx import helper
 
 from edgeacts.acceleration.graph import attributes, subgraphs
+from edgeacts.acceleration.int8_sites import INT8_DOMAIN
 from edgeacts.acceleration.sites import DOMAIN, Site
 from edgeacts.errors import EdgeactsError, one_line
 
+_DOMAINS = (DOMAIN, INT8_DOMAIN)
 _FIRST, _STEP = 0.375, 2.0**-12
 _LOG_FATAL_ONLY = 4
+
+
+QUANTIZED_LEAKY = "QLinearLeakyRelu"  # what a marker between DequantizeLinear and QuantizeLinear becomes
 
 
 class Markers:
@@ -36,7 +41,7 @@ class Markers:
     def place(self, model: onnx.ModelProto) -> None:
         """Replace each site's node by its marker."""
         for node in model.graph.node:
-            if node.domain == DOMAIN and node.output[0] in self._slopes:
+            if node.domain in _DOMAINS and node.output[0] in self._slopes:
                 marker = helper.make_node(
                     "LeakyRelu", [node.input[0]], [node.output[0]], alpha=self._slopes[node.output[0]]
                 )
@@ -50,7 +55,7 @@ class Markers:
     def find(self, node: onnx.NodeProto) -> Site | None:
         """The site whose marker this node is, or has fused into it."""
         found = attributes(node)
-        if node.op_type == "LeakyRelu" and not node.domain:
+        if (node.op_type == "LeakyRelu" and not node.domain) or node.op_type == QUANTIZED_LEAKY:
             return self.site(found["alpha"].f) if "alpha" in found else None
         if "activation" in found and found["activation"].s == b"LeakyRelu":
             if "activation_params" in found and found["activation_params"].floats:

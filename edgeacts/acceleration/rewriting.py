@@ -18,11 +18,12 @@ from edgeacts.acceleration.graph import (
     remove_attributes,
     use_counts,
 )
+from edgeacts.acceleration.int8_rewriting import rewrite_int8
 from edgeacts.acceleration.markers import Markers
+from edgeacts.acceleration.placed import DOMAIN, Placed
 from edgeacts.acceleration.sites import Site
 from edgeacts.piecewise import Table
 
-DOMAIN = "edgeacts.kernels"
 BLOCKED = "com.microsoft.nchwc"
 _KERNELS = ([3, 3], [5, 5])
 _STRIDES = ([1, 1], [2, 2])
@@ -45,15 +46,6 @@ _EITHER = frozenset(
     {"Add", "Sum", "Mul", "Concat", "Relu", "LeakyRelu", "Sigmoid", "Tanh", "HardSigmoid", "Clip"}
 )
 _NONE, _TABLE, _CLIP, _LEAKY = 0, 1, 2, 3
-
-
-@dataclass(frozen=True)
-class Placed:
-    """Where one activation went."""
-
-    site: str
-    kernel: str  # "depthwise, on its input", "depthwise, on its output", "table", "table, in place"
-    layout: str  # "blocked" or "plain"
 
 
 @dataclass(frozen=True)
@@ -81,7 +73,7 @@ def _end(site: Site) -> _End:
 
 
 def rewrite(
-    model: onnx.ModelProto, markers: Markers, *, depthwise: str
+    model: onnx.ModelProto, markers: Markers, *, depthwise: str, threads: int = 1
 ) -> tuple[onnx.ModelProto, list[Placed]]:
     """The model with kernels, and where each activation went.
 
@@ -90,12 +82,13 @@ def rewrite(
     """
     result = onnx.ModelProto()
     result.CopyFrom(model)
+    placed = rewrite_int8(result, markers, depthwise=depthwise, threads=threads)
     rewriter = _Rewriter(result, markers)
     if depthwise != "none":
         rewriter.depthwise(every=depthwise == "all")
     rewriter.tables()
     rewriter.finish()
-    return result, rewriter.placed
+    return result, placed + rewriter.placed
 
 
 def _block() -> int:

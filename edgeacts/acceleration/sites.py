@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from importlib import resources
 
+import numpy as np
 import onnx
+from numpy.typing import NDArray
 
 from edgeacts.acceleration.graph import attributes, varying
 from edgeacts.acceleration.patterns import recognise
@@ -23,7 +25,8 @@ class Site:
     """One activation: its output's name, operator and parameters; the table, or why it has none.
 
     `form` says how the file writes it: the function's operators, or the stock pattern that was recognised. `slope` is that of a
-    LeakyReLU, which needs no table: the runtime fuses it into convolutions, but our depthwise kernel does it for less.
+    LeakyReLU, which needs no table: the runtime fuses it into convolutions, but our depthwise kernel does it for less. `lookup`
+    is that of an activation between quantized values: the output's byte for each byte of the input.
     """
 
     name: str
@@ -34,11 +37,12 @@ class Site:
     why: str = ""
     bound: float = 0.0
     slope: float | None = None
+    lookup: NDArray[np.uint8] | None = None
 
     @property
     def marked(self) -> bool:
         """Whether it goes through the optimizer as a marker."""
-        return self.table is not None or self.slope is not None
+        return self.table is not None or self.slope is not None or self.lookup is not None
 
 
 def find_sites(model: onnx.ModelProto, where: str) -> tuple[onnx.ModelProto, list[Site]]:

@@ -24,6 +24,7 @@ _VERBS = MappingProxyType(
         "conformance": ("edgeacts.cli.conformance", "how exactly runtimes compute activations, in ULP"),
         "accelerate": ("edgeacts.cli.accelerate", "compile an ONNX file for this machine, with its kernels"),
         "bench": ("edgeacts.cli.bench", "measure latency, models interleaved"),
+        "tune": ("edgeacts.cli.tune", "measure the forms of activations on a runtime of this machine"),
         "report": ("edgeacts.cli.report", "one self-contained HTML page from run folders or records"),
         "list": ("edgeacts.cli.list", "what there is: activations, models, data, runtimes"),
         "explain": (

@@ -40,7 +40,7 @@ def missing() -> str | None:
         library = _load(path)
     except (OSError, AttributeError) as error:
         return f"edgeacts' kernels cannot be loaded ({error}): {_CURE}"
-    if library.edgeacts_table_numbers() != NUMBERS:
+    if library.edgeacts_table_numbers() != NUMBERS or not hasattr(library, "edgeacts_depthwise8"):
         return f"edgeacts' kernels were built from another version: {_CURE}"
     return None
 
@@ -53,20 +53,20 @@ def available() -> bool:
 @functools.cache
 def isa() -> str:
     """The instruction set in use: the best one of this CPU, or the one that EDGEACTS_ISA names. Raises NotAvailable."""
-    return str(_library().edgeacts_isa().decode())
+    return str(library().edgeacts_isa().decode())
 
 
 def has(name: str) -> bool:
-    """Whether this CPU has the instruction set (`avx512`, `avx2`, `neon`, `plain`). Raises NotAvailable without kernels."""
-    return bool(_library().edgeacts_has(name.encode()))
+    """Whether this CPU has the instruction set (`avx512`, `vbmi`, `avx2`, `neon`, `plain`). Raises NotAvailable."""
+    return bool(library().edgeacts_has(name.encode()))
 
 
 @functools.cache
 def version() -> str:
     """What identifies these kernels: the first 16 digits of the library's SHA-256. Raises NotAvailable."""
-    _library()
+    library()
     path = library_path()
-    assert path is not None  # noqa: S101  _library has found it
+    assert path is not None  # noqa: S101  library() has found it
     return hashlib.sha256(path.read_bytes()).hexdigest()[:16]
 
 
@@ -83,7 +83,7 @@ def measure(table: Table, count: int = 4096, rounds: int = 200) -> float:
     x = np.random.default_rng(0).uniform(-6, 6, count).astype(np.float32)
     y = np.empty_like(x)
     numbers = table.numbers
-    found = _library().edgeacts_measure(
+    found = library().edgeacts_measure(
         numbers.ctypes.data, numbers.size, x.ctypes.data, y.ctypes.data, count, rounds, 50
     )
     return float(found)
@@ -138,14 +138,15 @@ def _apply(
 ) -> None:
     numbers = table.numbers
     other = None if summed is None else summed.numbers.ctypes.data
-    status = _library().edgeacts_apply(
+    status = library().edgeacts_apply(
         numbers.ctypes.data, numbers.size, x, factor, y, count, mirrored, other, total, threads, parallel
     )
     if status != 0:
         raise NotAvailable(f"edgeacts' kernels do not take this table of {table.name}: {_CURE}")
 
 
-def _library() -> ctypes.CDLL:
+def library() -> ctypes.CDLL:
+    """The loaded library. Raises NotAvailable."""
     reason = missing()
     path = library_path()
     if reason is not None or path is None:

@@ -1,6 +1,7 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "int8.h"
 #include "kernels.h"
 
 namespace edgeacts {
@@ -33,10 +34,35 @@ const Kernels* choose() {
   return found[0];
 }
 
+bool has_vbmi() {
+#if defined(__x86_64__) || defined(_M_X64)
+  return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512vl") &&
+         __builtin_cpu_supports("avx512vbmi");
+#else
+  return false;
+#endif
+}
+
+const Int8Kernels* choose_int8() {
+#if defined(__x86_64__) || defined(_M_X64)
+  const Kernels* chosen = &kernels();
+  if (chosen == &kAvx512 && has_vbmi()) return &kInt8Vbmi;
+  if (chosen != &kPlain && __builtin_cpu_supports("avx2")) return &kInt8Avx2;
+#elif defined(__aarch64__)
+  if (&kernels() == &kNeon) return &kInt8Neon;
+#endif
+  return &kInt8Plain;
+}
+
 }  // namespace
 
 const Kernels& kernels() {
   static const Kernels* chosen = choose();
+  return *chosen;
+}
+
+const Int8Kernels& int8_kernels() {
+  static const Int8Kernels* chosen = choose_int8();
   return *chosen;
 }
 
@@ -50,8 +76,9 @@ int edgeacts_has(const char* name) {
   const edgeacts::Kernels* const* found = edgeacts::all(&count);
   for (int i = 0; i < count; i++)
     if (std::strcmp(found[i]->name, name) == 0) return 1;
-  return 0;
+  return std::strcmp(name, "vbmi") == 0 && edgeacts::has_vbmi() ? 1 : 0;
 }
 
 const char* edgeacts_isa() { return edgeacts::kernels().name; }
+const char* edgeacts_int8_isa() { return edgeacts::int8_kernels().name; }
 }

@@ -4,6 +4,7 @@
 //   Depthwise(X, W, B, S?) -> Y: a depthwise convolution in the blocked layout with an activation on what it reads and on what
 //     it writes; S is added before the latter. Attributes: kernel_shape, strides, pads, block, before, after (kinds),
 //     before_table, after_table, before_clip, after_clip, before_slope, after_slope.
+// Those on INT8 are in ort_int8_ops.cc.
 #include <algorithm>
 #include <memory>
 #include <new>
@@ -11,73 +12,10 @@
 #include <vector>
 
 #include "kernels.h"
-#include "ort_abi.h"
+#include "ort_support.h"
 
 namespace edgeacts {
 namespace {
-
-const Ort* g_ort = nullptr;
-
-#define EDGEACTS_TRY(call)               \
-  do {                                   \
-    if (OrtStatus* status = (call)) return status; \
-  } while (0)
-
-OrtStatus* refuse(const char* why) { return g_ort->CreateStatus(kOrtInvalidArgument, why); }
-
-struct Shape {
-  std::vector<int64_t> dims;
-  size_t count = 0;
-};
-
-OrtStatus* input(const OrtKernelContext* context, size_t index, const float** data, Shape* shape) {
-  const OrtValue* value = nullptr;
-  EDGEACTS_TRY(g_ort->KernelContext_GetInput(context, index, &value));
-  *data = nullptr;
-  if (value == nullptr) return nullptr;  // an optional one that is not given
-  void* memory = nullptr;
-  EDGEACTS_TRY(g_ort->GetTensorMutableData(const_cast<OrtValue*>(value), &memory));
-  *data = static_cast<const float*>(memory);
-  if (shape == nullptr) return nullptr;
-  OrtTensorTypeAndShapeInfo* info = nullptr;
-  EDGEACTS_TRY(g_ort->GetTensorTypeAndShape(value, &info));
-  size_t rank = 0;
-  OrtStatus* status = g_ort->GetDimensionsCount(info, &rank);
-  if (status == nullptr) {
-    shape->dims.resize(rank);
-    status = g_ort->GetDimensions(info, shape->dims.data(), rank);
-  }
-  if (status == nullptr) status = g_ort->GetTensorShapeElementCount(info, &shape->count);
-  g_ort->ReleaseTensorTypeAndShapeInfo(info);
-  return status;
-}
-
-OrtStatus* output(OrtKernelContext* context, const std::vector<int64_t>& dims, float** data) {
-  OrtValue* value = nullptr;
-  EDGEACTS_TRY(g_ort->KernelContext_GetOutput(context, 0, dims.data(), dims.size(), &value));
-  void* memory = nullptr;
-  EDGEACTS_TRY(g_ort->GetTensorMutableData(value, &memory));
-  *data = static_cast<float*>(memory);
-  return nullptr;
-}
-
-OrtStatus* floats(const OrtKernelInfo* info, const char* name, std::vector<float>* out) {
-  size_t size = 0;
-  if (OrtStatus* status = g_ort->KernelInfoGetAttributeArray_float(info, name, nullptr, &size)) {
-    g_ort->ReleaseStatus(status);  // asking for the size is answered so by some versions
-    if (size == 0) return refuse((std::string("attribute ") + name + " is missing").c_str());
-  }
-  out->resize(size);
-  return g_ort->KernelInfoGetAttributeArray_float(info, name, out->data(), &size);
-}
-
-OrtStatus* integers(const OrtKernelInfo* info, const char* name, int64_t* out, size_t count) {
-  size_t size = count;
-  OrtStatus* status = g_ort->KernelInfoGetAttributeArray_int64(info, name, out, &size);
-  if (status == nullptr && size == count) return nullptr;
-  if (status != nullptr) g_ort->ReleaseStatus(status);
-  return refuse((std::string("attribute ") + name + " is missing or has a wrong length").c_str());
-}
 
 OrtStatus* table(const OrtKernelInfo* info, const char* name, std::unique_ptr<Table>* out) {
   std::vector<float> numbers;
@@ -114,7 +52,7 @@ OrtStatus* create_map(const OrtCustomOp*, const void*, const OrtKernelInfo* info
 
 OrtStatus* compute_map(void* kernel, OrtKernelContext* context) {
   MapJob job{static_cast<Table*>(kernel), nullptr, nullptr, 0};
-  Shape shape;
+  Extent shape;
   EDGEACTS_TRY(input(context, 0, &job.x, &shape));
   EDGEACTS_TRY(output(context, shape.dims, &job.y));
   job.count = shape.count;
@@ -193,7 +131,7 @@ OrtStatus* compute_depthwise(void* kernel, OrtKernelContext* context) {
   const DepthwiseKernel& k = *static_cast<DepthwiseKernel*>(kernel);
   DepthwiseJob job{};
   Depthwise& w = job.work;
-  Shape x, weights, bias, sum;
+  Extent x, weights, bias, sum;
   EDGEACTS_TRY(input(context, 0, &w.input, &x));
   EDGEACTS_TRY(input(context, 1, &w.weights, &weights));
   EDGEACTS_TRY(input(context, 2, &w.bias, &bias));
@@ -233,38 +171,6 @@ OrtStatus* compute_depthwise(void* kernel, OrtKernelContext* context) {
 }
 
 // ---- registration
-
-int yes(const OrtCustomOp*) { return 1; }
-int version_one(const OrtCustomOp*) { return 1; }
-int any_version(const OrtCustomOp*) { return 0x7fffffff; }
-int float_type(const OrtCustomOp*, size_t) { return kOrtFloat; }
-size_t one(const OrtCustomOp*) { return 1; }
-size_t four(const OrtCustomOp*) { return 4; }
-int required(const OrtCustomOp*, size_t) { return kOrtRequired; }
-int three_required(const OrtCustomOp*, size_t index) { return index < 3 ? kOrtRequired : kOrtOptional; }
-int memory_type(const OrtCustomOp*, size_t) { return kOrtMemoryDefault; }
-const char* provider(const OrtCustomOp*) { return "CPUExecutionProvider"; }
-size_t first_to_first(int** in, int** out) {
-  static int index = 0;
-  *in = *out = &index;
-  return 1;
-}
-void keep(int*, int*) {}
-
-OrtCustomOp common() {
-  OrtCustomOp op{};
-  op.version = kOrtVersion;
-  op.GetExecutionProviderType = provider;
-  op.GetInputType = op.GetOutputType = float_type;
-  op.GetInputTypeCount = op.GetOutputTypeCount = one;
-  op.GetInputCharacteristic = op.GetOutputCharacteristic = required;
-  op.GetInputMemoryType = memory_type;
-  op.GetVariadicInputMinArity = op.GetVariadicInputHomogeneity = yes;
-  op.GetVariadicOutputMinArity = op.GetVariadicOutputHomogeneity = yes;
-  op.GetStartVersion = version_one;
-  op.GetEndVersion = any_version;
-  return op;
-}
 
 OrtCustomOp map_op() {
   OrtCustomOp op = common();
@@ -314,10 +220,11 @@ EDGEACTS_EXPORT OrtStatus* RegisterCustomOps(OrtSessionOptions* options, const O
     return create(kOrtNotImplemented, "edgeacts' kernels need ONNX Runtime 1.20 or newer");
   }
   static const Ort ort(api);
-  static const OrtCustomOp ops[] = {map_op(), in_place_op(), depthwise_op()};
   g_ort = &ort;
+  static const OrtCustomOp ops[] = {map_op(), in_place_op(), depthwise_op()};
   OrtCustomOpDomain* domain = nullptr;
   EDGEACTS_TRY(ort.CreateCustomOpDomain("edgeacts.kernels", &domain));
   for (const OrtCustomOp& op : ops) EDGEACTS_TRY(ort.CustomOpDomain_Add(domain, &op));
+  for (const OrtCustomOp& op : int8_ops()) EDGEACTS_TRY(ort.CustomOpDomain_Add(domain, &op));
   return ort.AddCustomOpDomain(options, domain);
 }

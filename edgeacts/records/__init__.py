@@ -26,6 +26,7 @@ from edgeacts.records.openvino_quantization import Int8Candidate, OpenVinoQuanti
 from edgeacts.records.parity import Budget, Outcome, ParityRow, Verdict
 from edgeacts.records.quantization import LayerNoise, OutputError, QuantizationRecord, RangeTrial
 from edgeacts.records.training import Epoch, TrainingRecord
+from edgeacts.records.tuning import TunedActivation, TunedForm, TuningEntry, TuningRecord
 
 __all__ = [
     "Budget",
@@ -67,6 +68,10 @@ __all__ = [
     "ThroughputSeries",
     "Timed",
     "TrainingRecord",
+    "TunedActivation",
+    "TunedForm",
+    "TuningEntry",
+    "TuningRecord",
     "Verdict",
     "to_builtins",
 ]

@@ -57,6 +57,7 @@ class _Adapter(Protocol):
         precision: str,
         accelerate: bool,
         streams: int,
+        batch: int | None,
     ) -> Session:
         """A session of the model; arguments are already checked, except `provider` and `accelerate`."""
 
@@ -104,6 +105,7 @@ def open_runtime(
     precision: str = "f32",
     accelerate: bool = False,
     streams: int = 1,
+    batch: int | None = None,
 ) -> Session:
     """The model at `path`, opened and checked: close it, or use it in a `with` block.
 
@@ -111,8 +113,10 @@ def open_runtime(
     runtime itself knows. `accelerate` (onnxruntime on the CPU) runs the model compiled for this machine: made
     and checked when it is first opened, then cached. Where that fails or does not pay, the model as it is
     runs, and `executed()` says why. With `streams` above 1, so many runs at once share the threads: each thread
-    of yours runs a call of its own from `bind`. Raises UsageError (unknown name, missing file), DamagedFile, NotAvailable
-    (runtime, provider) or CheckFailed (something else than what was asked for would run).
+    of yours runs a call of its own from `bind`. `batch` (openvino) is the first dimension of every input where the
+    file leaves it open: OpenVINO fuses activations only where it knows all shapes. Raises UsageError (unknown name,
+    missing file), DamagedFile, NotAvailable (runtime, provider) or CheckFailed (something else than what was
+    asked for would run).
     """
     adapter = _adapter(runtime)
     chosen = adapter.LEVELS[-1] if level is None else check_name(level, adapter.LEVELS, f"{runtime} level")
@@ -132,6 +136,7 @@ def open_runtime(
         precision=precision,
         accelerate=accelerate,
         streams=streams,
+        batch=batch,
     )
 
 
@@ -144,6 +149,7 @@ def open_session(
     provider: str = "cpu",
     precision: str = "f32",
     accelerate: bool = False,
+    batch: int | None = None,
 ) -> Any:
     """A real `onnxruntime.InferenceSession` (or `openvino.CompiledModel`) of the model at `path`.
 
@@ -157,6 +163,7 @@ def open_session(
         provider=provider,
         precision=precision,
         accelerate=accelerate,
+        batch=batch,
     ).native
 
 

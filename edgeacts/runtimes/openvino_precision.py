@@ -52,6 +52,8 @@ def _precision(info: Mapping[str, str]) -> str:
     declared = info.get("runtimePrecision", "unknown").lower()
     kernel, _, suffix = info.get("primitiveType", "").lower().rpartition("_")
     name = suffix if kernel not in {"", "unknown", "undef"} else declared
+    if info.get("layerType") == "Subgraph" and info.get("outputPrecisions", "").lower() == "f32":
+        return "f32"  # code made for elementwise layers: what it says is the type that it reads and converts
     return _NAMES.get(name, name)
 
 

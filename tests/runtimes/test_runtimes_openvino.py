@@ -10,10 +10,9 @@ import openvino
 import pytest
 from onnx import numpy_helper, parser
 
-import edgeacts.runtimes.openvino as adapter
 from edgeacts.errors import CheckFailed, DamagedFile, EdgeactsError, NotAvailable, UsageError
 from edgeacts.runtimes import open_runtime
-from edgeacts.runtimes.openvino import choose_device
+from edgeacts.runtimes.openvino_compiling import Compiler, choose_device
 from edgeacts.runtimes.openvino_precision import confirm_precision, layer_precisions, summary
 
 CAPABILITIES = openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
@@ -73,8 +72,9 @@ def test_bf16_is_reported_and_differs(model: Path) -> None:
 
 @HAS_BF16
 def test_f32_that_would_run_in_bf16_is_refused(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = adapter._config
-    monkeypatch.setattr(adapter, "_config", lambda device, threads, precision: real(device, threads, "bf16"))
+    real = Compiler._config
+    lower = {"INFERENCE_PRECISION_HINT": "bf16"}
+    monkeypatch.setattr(Compiler, "_config", lambda self, device: real(self, device) | lower)
     with pytest.raises(
         CheckFailed, match=r"net\.onnx: f32 was asked for, but openvino would run 1 layers in bf16"
     ):
@@ -142,6 +142,12 @@ def test_truth_values_are_no_quantization() -> None:
     assert layer_precisions(layers) == {"f32": 1, "bool": 1}
     product = {"layerType": "Convolution", "runtimePrecision": "u8", "primitiveType": "brgconv_avx512_i8"}
     assert layer_precisions([*layers, product]) == {"int8": 3}
+
+
+def test_a_subgraph_that_converts_computes_in_what_it_gives() -> None:
+    subgraph = {"layerType": "Subgraph", "runtimePrecision": "bf16", "primitiveType": "jit_avx2_bf16"}
+    assert layer_precisions([subgraph | {"outputPrecisions": "f32"}]) == {"f32": 1}
+    assert layer_precisions([subgraph | {"outputPrecisions": "bf16"}]) == {"bf16": 1}
 
 
 def test_nish_is_no_quantized_model(tmp_path: Path) -> None:

@@ -1,0 +1,299 @@
+"""Optimized INT8 model with markers -> the same with tables of bytes, alone or in depthwise convolutions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import helper, numpy_helper
+
+from edgeacts.acceleration.graph import attributes, consumers, import_domain, producers, use_counts
+from edgeacts.acceleration.int8_regions import DEQUANTIZE, QUANTIZE
+from edgeacts.acceleration.int8_tables import ByteTable
+from edgeacts.acceleration.markers import QUANTIZED_LEAKY, Markers
+from edgeacts.acceleration.placed import DOMAIN, Placed
+from edgeacts.acceleration.sites import Site
+from edgeacts.errors import EdgeactsError
+from edgeacts.native.int8 import paired
+
+CONV = "QLinearConv"
+# What makes a tensor of its own: its memory may be written over when nothing else reads it.
+_OWNERS = frozenset(
+    {CONV, "Depthwise8", "Lookup", "QGemm", "QLinearAdd", "QLinearMatMul", "QLinearMul", QUANTIZE}
+)
+_SIGN = np.uint8(0x80)  # int8 as the uint8 that is 128 more
+_LARGEST = 2.0**30  # a sum times its scale must stay a whole number of int32
+
+
+def rewrite_int8(model: onnx.ModelProto, markers: Markers, *, depthwise: str, threads: int) -> list[Placed]:
+    """Put kernels in the place of the markers, and of depthwise convolutions as `rewrite` has it; where each activation went.
+
+    Raises EdgeactsError for a marker that the optimizer has moved out of reach.
+    """
+    rewriter = _Int8Rewriter(model, markers, threads)
+    if depthwise != "none":
+        rewriter.depthwise(every=depthwise == "all")
+    rewriter.lookups()
+    if rewriter.placed:
+        import_domain(model, DOMAIN)
+    return rewriter.placed
+
+
+@dataclass(frozen=True)
+class _Convolution:
+    """A depthwise QLinearConv, in numbers: weights [K, K, C] less their zero point; zero points as those of uint8."""
+
+    weights: NDArray[np.int32]
+    bias: NDArray[np.int32]
+    scale: NDArray[np.float32]
+    stride: int
+    pads: list[int]
+    signed_in: bool
+    signed_out: bool
+    zero_in: int
+    zero_out: int
+
+
+@dataclass(frozen=True)
+class _Plan:
+    convolution: _Convolution
+    before: onnx.NodeProto | None
+    after: onnx.NodeProto | None
+
+
+class _Int8Rewriter:
+    def __init__(self, model: onnx.ModelProto, markers: Markers, threads: int) -> None:
+        self.graph, self.markers, self.threads = model.graph, markers, threads
+        self.weights = {tensor.name: tensor for tensor in model.graph.initializer}
+        self.placed: list[Placed] = []
+        self._replaced: set[str] = set()
+
+    def site(self, node: onnx.NodeProto) -> Site | None:
+        found = self.markers.find(node)
+        return found if found is not None and found.lookup is not None else None
+
+    # ---- depthwise convolutions
+
+    def depthwise(self, *, every: bool) -> None:
+        makers, readers, uses = producers(self.graph), consumers(self.graph), use_counts(self.graph)
+        claimed: set[str] = set()
+
+        def marker(node: onnx.NodeProto | None, value: str) -> onnx.NodeProto | None:
+            """The node, if it is a marker that is alone with the convolution on a value."""
+            if (
+                node is None
+                or node.op_type != QUANTIZED_LEAKY
+                or uses[value] != 1
+                or node.output[0] in claimed
+            ):
+                return None
+            if self.site(node) is None:
+                return None
+            claimed.add(node.output[0])
+            return node
+
+        nodes = []
+        plans: dict[str, _Plan] = {}
+        for node in self.graph.node:
+            found = self._convolution(node)
+            if found is None:
+                continue
+            before = marker(makers.get(node.input[0]), node.input[0])
+            following = readers.get(node.output[0], [])
+            after = marker(following[0] if len(following) == 1 else None, node.output[0])
+            if every or before is not None or after is not None:
+                plans[node.output[0]] = _Plan(found, before, after)
+        for node in self.graph.node:
+            plan = plans.get(node.output[0]) if node.output else None
+            if plan is not None:
+                nodes.append(self._depthwise(node, plan))
+            elif not (node.output and node.output[0] in claimed):
+                nodes.append(node)
+        del self.graph.node[:]
+        self.graph.node.extend(nodes)
+
+    def _convolution(self, node: onnx.NodeProto) -> _Convolution | None:
+        """The numbers of a convolution that the kernel can do."""
+        found = attributes(node)
+        constant = all(name in self.weights for name in node.input[1:] if name)
+        if (
+            node.op_type != CONV
+            or not constant
+            or "channels_last" not in found
+            or not found["channels_last"].i
+        ):
+            return None
+        weights = self.array(node.input[3])
+        if weights.ndim != 4 or weights.shape[1] != 1 or found["group"].i != weights.shape[0]:
+            return None
+        strides = _ints(found, "strides", [1, 1])
+        supported = (
+            weights.shape[2:] in ((3, 3), (5, 5))
+            and strides in ([1, 1], [2, 2])
+            and _ints(found, "dilations", [1, 1]) == [1, 1]
+            and ("auto_pad" not in found or found["auto_pad"].s in (b"NOTSET", b""))
+            and all(self.array(node.input[i]).size == 1 for i in (1, 2, 6, 7))
+        )
+        return self._numbers(node, weights, strides[0], _ints(found, "pads", [0] * 4)) if supported else None
+
+    def _numbers(
+        self, node: onnx.NodeProto, weights: NDArray[np.generic], stride: int, pads: list[int]
+    ) -> _Convolution | None:
+        channels = weights.shape[0]
+        zero_in, zero_out = self.array(node.input[2]), self.array(node.input[7])
+        zeros = [int(z.ravel()[0]) + (128 if z.dtype == np.int8 else 0) for z in (zero_in, zero_out)]
+        wide = weights.astype(np.int32) - self.array(node.input[5]).astype(np.int32).reshape(-1, 1, 1, 1)
+        given = len(node.input) > 8 and node.input[8]
+        bias = self.array(node.input[8]).astype(np.int64) if given else np.zeros(channels, np.int64)
+        bias = bias - zeros[0] * wide.astype(np.int64).sum(axis=(1, 2, 3))
+        # As ONNX Runtime multiplies them: in float32, the output's scale last.
+        x_scale, w_scale, y_scale = (self.array(node.input[i]).astype(np.float32).ravel() for i in (1, 4, 6))
+        scale = np.broadcast_to(x_scale * w_scale / y_scale, (channels,)).astype(np.float32)
+        most = np.abs(bias) + 255 * np.abs(wide.astype(np.int64)).sum(axis=(1, 2, 3))
+        if most.max() >= 2**31 or not (most * scale.astype(np.float64)).max() < _LARGEST:
+            return None
+        return _Convolution(
+            wide[:, 0].transpose(1, 2, 0),
+            bias.astype(np.int32),
+            scale,
+            stride,
+            pads,
+            zero_in.dtype == np.int8,
+            zero_out.dtype == np.int8,
+            zeros[0],
+            zeros[1],
+        )
+
+    def _depthwise(self, node: onnx.NodeProto, plan: _Plan) -> onnx.NodeProto:
+        c, name = plan.convolution, node.output[0]
+        before = after = None
+        source, target = node.input[0], name
+        if plan.before is not None:
+            source, before = plan.before.input[0], self._table(plan.before, "on its input")
+        if plan.after is not None:
+            target, after = plan.after.output[0], self._table(plan.after, "on its output")
+        if c.signed_in:
+            before = (np.arange(256, dtype=np.uint8) if before is None else before) ^ _SIGN
+        if c.signed_out:
+            every = np.arange(256, dtype=np.uint8) ^ _SIGN
+            after = every if after is None else after[every]
+        inputs = [source]
+        for suffix, array in (("weights", paired(c.weights)), ("bias", c.bias), ("scale", c.scale)):
+            inputs.append(f"{name}_edgeacts_{suffix}")
+            self.graph.initializer.append(numpy_helper.from_array(np.ascontiguousarray(array), inputs[-1]))
+        result = helper.make_node(
+            "Depthwise8",
+            inputs,
+            [target],
+            name=node.name,
+            domain=DOMAIN,
+            kernel_shape=list(c.weights.shape[:2]),
+            strides=[c.stride, c.stride],
+            pads=c.pads,
+            zero_point=c.zero_out,
+            padding=c.zero_in,
+            threads=self.threads,
+        )
+        for which, table in (("before", before), ("after", after)):
+            if table is not None:
+                result.attribute.append(helper.make_attribute(which, table.tolist()))
+        return result
+
+    def _table(self, marker: onnx.NodeProto, where: str) -> ByteTable:
+        site = self.site(marker)
+        assert site is not None and site.lookup is not None  # noqa: S101, PT018  plans hold no others
+        self.placed.append(Placed(site.name, f"int8 depthwise, {where}", "channels last", exact=True))
+        return site.lookup
+
+    def array(self, name: str) -> NDArray[np.generic]:
+        found: NDArray[np.generic] = numpy_helper.to_array(self.weights[name])
+        return found
+
+    # ---- everything else
+
+    def lookups(self) -> None:
+        makers, readers, uses = producers(self.graph), consumers(self.graph), use_counts(self.graph)
+        last = _channels_last(self.graph)
+        nodes = list(self.graph.node)
+        for node in nodes:
+            site = self.site(node)
+            if site is None:
+                continue
+            source, target = node.input[0], node.output[0]
+            if node.op_type != QUANTIZED_LEAKY:  # not fused: DequantizeLinear, marker, QuantizeLinear
+                source, target = self._around(node, makers, readers, uses)
+            maker = makers.get(source)
+            alone = maker is not None and maker.op_type in _OWNERS and uses[source] == 1
+            new = helper.make_node(
+                "LookupInPlace" if alone else "Lookup",
+                [source],
+                [target],
+                name=f"{target}_lookup",
+                domain=DOMAIN,
+                table=site.lookup.tolist() if site.lookup is not None else [],
+            )
+            kernel, layout = (
+                "int8 table, in place" if alone else "int8 table",
+                "channels last" if source in last else "plain",
+            )
+            self.placed.append(Placed(site.name, kernel, layout, exact=True))
+            node.CopyFrom(new)
+        self._drop_doubles()
+
+    def _around(
+        self,
+        node: onnx.NodeProto,
+        makers: dict[str, onnx.NodeProto],
+        readers: dict[str, list[onnx.NodeProto]],
+        uses: Mapping[str, int],
+    ) -> tuple[str, str]:
+        """What the DequantizeLinear before a marker reads and the QuantizeLinear behind it writes."""
+        maker, following = makers.get(node.input[0]), readers.get(node.output[0], [])
+        if (
+            maker is None
+            or maker.op_type != DEQUANTIZE
+            or len(following) != 1
+            or following[0].op_type != QUANTIZE
+            or uses[node.output[0]] != 1
+        ):
+            raise EdgeactsError(f"the optimizer has moved the INT8 activation {node.output[0]} out of reach")
+        self._replaced.add(following[0].output[0])
+        return maker.input[0], following[0].output[0]
+
+    def _drop_doubles(self) -> None:
+        """QuantizeLinear nodes whose output a table writes now."""
+        kept = [n for n in self.graph.node if not (n.op_type == QUANTIZE and n.output[0] in self._replaced)]
+        del self.graph.node[:]
+        self.graph.node.extend(kept)
+
+
+def _channels_last(graph: onnx.GraphProto) -> set[str]:
+    """Values of convolutions and of pools whose channels are the last axis, and what follows them entry by entry."""
+    found: set[str] = set()
+    for node in graph.node:
+        marked = attributes(node).get("channels_last")
+        makes = node.op_type == "Depthwise8" or (marked is not None and marked.i)
+        follows = node.op_type in _KEEPS_LAYOUT and any(name in found for name in node.input)
+        if makes or follows:
+            found.update(node.output)
+    return found
+
+
+_KEEPS_LAYOUT = frozenset(
+    {
+        QUANTIZED_LEAKY,
+        "Lookup",
+        "LookupInPlace",
+        "QLinearAdd",
+        "QLinearMul",
+        "QLinearSigmoid",
+        "QLinearConcat",
+    }
+)
+
+
+def _ints(found: dict[str, onnx.AttributeProto], name: str, default: list[int]) -> list[int]:
+    return list(found[name].ints) if name in found else default

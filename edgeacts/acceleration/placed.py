@@ -1,0 +1,17 @@
+"""Where activations went in a compiled model: what both kinds of rewriting report."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+DOMAIN = "edgeacts.kernels"
+
+
+@dataclass(frozen=True)
+class Placed:
+    """Where one activation went."""
+
+    site: str
+    kernel: str  # "depthwise, on its input", "depthwise, on its output", "table", "table, in place"; with "int8 " before it
+    layout: str  # "blocked", "channels last" or "plain"
+    exact: bool = False

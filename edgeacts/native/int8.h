@@ -1,0 +1,53 @@
+// What an instruction set offers for INT8. All is on bytes: int8 values go through tables that say so.
+#pragma once
+#include <cstddef>
+#include <cstdint>
+
+namespace edgeacts {
+
+// A depthwise convolution on bytes [N][H][W][C] with 256-entry tables on what it reads and writes:
+//   y = after[clamp(round(scale[c] · (bias[c] + Σ w·before[x])) + zero_point)]
+// Its weights are int16 [(kernel_h + 1) / 2][kernel_w][C][2], rows of the kernel by two, zero where there is no second.
+struct Depthwise8 {
+  int64_t batch, channels, height, width, out_height, out_width;
+  int64_t kernel, stride, pad_top, pad_left;
+  const uint8_t *input, *before, *after;  // the tables may be null
+  const int16_t* weights;
+  const int32_t* bias;  // with the input's zero point taken off
+  const float* scale;
+  int32_t zero_point;
+  uint8_t padding;  // what stands beside the image, after the table
+  uint8_t* output;
+};
+
+struct Int8Kernels {
+  const char* name;
+  // y = table[x]; x and y may be the same.
+  void (*lookup)(const uint8_t* table, const uint8_t* x, uint8_t* y, size_t n);
+  // Output rows [first, last) of an image; `scratch` holds depthwise8_scratch() bytes. Kernels 3x3 and 5x5, stride 1 and 2.
+  void (*depthwise)(const Depthwise8&, int64_t image, int64_t first, int64_t last, uint8_t* scratch);
+};
+
+// Bytes of an input row with its padding on both sides.
+inline int64_t padded_row(const Depthwise8& job) {
+  const int64_t left = job.width + job.pad_left, needed = (job.out_width - 1) * job.stride + job.kernel;
+  return (left > needed ? left : needed) * job.channels;
+}
+
+// The kernel's rows and one of padding.
+inline size_t depthwise8_scratch(const Depthwise8& job) {
+  return static_cast<size_t>((job.kernel + 1) * padded_row(job));
+}
+
+extern const Int8Kernels kInt8Plain;
+#if defined(__x86_64__) || defined(_M_X64)
+extern const Int8Kernels kInt8Avx2;
+extern const Int8Kernels kInt8Vbmi;
+#elif defined(__aarch64__)
+extern const Int8Kernels kInt8Neon;
+#endif
+
+// Those of the chosen instruction set; AVX-512 without VBMI takes AVX2's.
+const Int8Kernels& int8_kernels();
+
+}  // namespace edgeacts
