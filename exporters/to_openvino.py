@@ -73,7 +73,9 @@ def to_openvino(
     if camera is not None and asked is not None:
         again = read_proto(core, source, load_onnx(source), precision, bodies)
         again.model = with_camera_input(again.model, camera, asked)
-        with_picture = write_ir(again, kept | {"edgeacts.camera": camera}, folder / f"{name}.camera.xml", halve)
+        with_picture = write_ir(
+            again, kept | {"edgeacts.camera": camera}, folder / f"{name}.camera.xml", halve
+        )
     inlined = _write_inlined(source, proto, folder / f"{name}.openvino.onnx")
     return OpenVinoFiles(xml, xml.with_suffix(".bin"), inlined, with_picture, read.forms)
 

@@ -86,9 +86,7 @@ def quantize_openvino(
             raise CheckFailed(f"{record.reason}; {folder / RECORD} has every variant")
         xml = variants.write(search.made[kept.name], folder / XML)
     weights = xml.with_suffix(".bin")
-    record = replace(
-        record, xml=XML, xml_sha256=sha256_file(xml), weights_sha256=sha256_file(weights)
-    )
+    record = replace(record, xml=XML, xml_sha256=sha256_file(xml), weights_sha256=sha256_file(weights))
     record.write(folder / RECORD)
     return OpenVinoQuantizeResult(xml, weights, record)
 

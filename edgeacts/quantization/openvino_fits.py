@@ -77,7 +77,9 @@ def fit(function: Callable[[_Array], _Array], low: float, high: float, tolerance
             continue
         error = float(np.abs(gate(dense.astype(np.float32)).astype(np.float64) - wanted).max())
         if error <= tolerance:
-            return Gate(gate.left, gate.right, gate.level_left, gate.level_right, odd, gate.coefficients, error)
+            return Gate(
+                gate.left, gate.right, gate.level_left, gate.level_right, odd, gate.coefficients, error
+            )
     return None
 
 

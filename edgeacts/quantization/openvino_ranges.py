@@ -52,6 +52,4 @@ def input_ranges(
         raise EdgeactsError(
             f"activation {bad.name!r} gets NaN or infinity on the calibration images: the float model is broken there"
         )
-    return {
-        unit.name: (float(low), float(high)) for unit, low, high in zip(units, lows, highs, strict=True)
-    }
+    return {unit.name: (float(low), float(high)) for unit, low, high in zip(units, lows, highs, strict=True)}
