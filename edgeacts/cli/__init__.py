@@ -20,6 +20,7 @@ _VERBS = MappingProxyType(
         "run": ("edgeacts.cli.run", "train, export, verify, benchmark and report in one folder"),
         "train": ("edgeacts.cli.train", "train a network with an activation, write a checkpoint"),
         "export": ("edgeacts.cli.export", "checkpoint -> portable ONNX and its inlined twin"),
+        "quantize": ("edgeacts.cli.quantize", "portable ONNX -> its 8-bit twin, accuracy measured"),
         "verify": ("edgeacts.cli.verify", "prove that an ONNX file computes what the model computes"),
         "conformance": ("edgeacts.cli.conformance", "how exactly runtimes compute activations, in ULP"),
         "accelerate": ("edgeacts.cli.accelerate", "compile an ONNX file for this machine, with its kernels"),

@@ -62,7 +62,7 @@ def choose_float(
     sensitivities: Sequence[Sensitivity],
     step: Callable[[], None],
 ) -> FloatLayers:
-    """Noisiest first, leave a layer in float where the measured error falls by `float_gain_db` and its cost is allowed."""
+    """Noisiest first, leave layers in float while the error matters, where it falls by `float_gain_db` at an allowed cost."""
     best = quantize_static_units(model, calibration, settings)
     error = judge.error(best)
     step()
@@ -76,7 +76,9 @@ def choose_float(
         size = row.layer.weights / weights
         promised = _gain(row.share / max(left, 1e-12))
         kept = False
-        if promised < _HOPELESS * settings.float_gain_db:
+        if decibels(error) >= settings.enough_db:
+            why = f"the output's SQNR is {decibels(error):.1f} dB, which is enough"
+        elif promised < _HOPELESS * settings.float_gain_db:
             why = "its share of the noise is small"
         elif kept_count >= settings.max_float_layers:
             why = f"{kept_count} layers are in float already"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from importlib import metadata as packages
+from typing import Any
 
 import onnx
 from onnx import helper
@@ -12,19 +13,13 @@ from onnx import helper
 from edgeacts.acceleration.graph import consumers, producers
 from edgeacts.forms import DOMAIN
 from edgeacts.piecewise import METADATA_KEY
-from edgeacts.quantization.settings import QuantizeSettings
 
 KEY = "edgeacts.int8"
 _FORMS = "edgeacts.forms"
 _VERSIONS = ("edgeacts", "onnx", "onnxruntime")
 
 
-def describe(
-    quantized: onnx.ModelProto,
-    given: Mapping[str, str],
-    settings: QuantizeSettings,
-    keep_float: frozenset[str],
-) -> None:
+def describe(quantized: onnx.ModelProto, given: Mapping[str, str], said: Mapping[str, Any]) -> None:
     """Replace the file's metadata by `given`, tables of activations that are all in 8 bits left out, and `edgeacts.int8`."""
     kept = dict(given)
     kept.pop(KEY, None)
@@ -34,15 +29,8 @@ def describe(
             kept[key] = _only(kept[key], wanted)
             if kept[key] == "{}":
                 del kept[key]
-    said = {
-        "activation_type": settings.activation_type,
-        "bias_correction": settings.bias_correction,
-        "float_layers": sorted(keep_float),
-        "ranges": settings.ranges,
-        "reduced_range": settings.seven_bits,
-        "versions": {name: packages.version(name) for name in _VERSIONS},
-    }
-    kept[KEY] = json.dumps(said, sort_keys=True)
+    versions = {name: packages.version(name) for name in _VERSIONS}
+    kept[KEY] = json.dumps({**said, "versions": versions}, sort_keys=True)
     del quantized.metadata_props[:]
     helper.set_model_props(quantized, dict(sorted(kept.items())))
 

@@ -20,9 +20,9 @@ class QuantizeSettings(Record, frozen=True, kw_only=True):
     `activation_type` is what tensors between layers become. `ranges` is one of `ranges.METHODS`, or `auto`: all are tried
     and the one with the smallest output error on held-out images is kept. `reduce_range` leaves weights 7 bits, so that
     uint8 x int8 products do not saturate on CPUs without VNNI; `auto` is resolved by those who know the machine it is for,
-    and is `no` to everybody else. A layer is left in float where the output's noise falls by at least `float_gain_db`
-    decibel and the layers left so far do at most `float_macs` of the multiply-adds. `held_out` is the share of the images
-    that judge. Raises UsageError for a value that does not exist.
+    and is `no` to everybody else. A layer is left in float where the output's signal-to-noise ratio is below `enough_db`,
+    rises by at least `float_gain_db` without it, and the layers left so far do at most `float_macs` of the multiply-adds.
+    `held_out` is the share of the images that judge. Raises UsageError for a value that does not exist.
     """
 
     activation_type: str = "uint8"
@@ -30,6 +30,7 @@ class QuantizeSettings(Record, frozen=True, kw_only=True):
     reduce_range: str = AUTO
     bias_correction: bool = True
     sensitivity: bool = True
+    enough_db: float = 30.0
     float_gain_db: float = 1.0
     float_macs: float = 0.05
     max_float_layers: int = 4
@@ -41,6 +42,7 @@ class QuantizeSettings(Record, frozen=True, kw_only=True):
         check_name(self.ranges, (AUTO, *METHODS), "ranges")
         check_name(self.reduce_range, REDUCE_RANGE, "reduced range")
         for name, value, low, high in (
+            ("enough_db", self.enough_db, 0.0, 200.0),
             ("float_gain_db", self.float_gain_db, 0.0, 100.0),
             ("float_macs", self.float_macs, 0.0, 1.0),
             ("held_out", self.held_out, 0.05, 0.5),

@@ -13,7 +13,6 @@ from collections.abc import Mapping
 
 import numpy as np
 import onnx
-from msgspec.structs import replace
 from onnxruntime.quantization import QuantType
 from onnxruntime.quantization.calibrate import CalibrationMethod, TensorData, TensorsData
 from onnxruntime.quantization.qdq_quantizer import QDQQuantizer
@@ -77,8 +76,17 @@ def quantize_static_units(
     )
     quantized: onnx.ModelProto = quantizer.quantize_model()
     _finish(quantized, model)
-    resolved = replace(settings, ranges=method)
-    describe(quantized, {p.key: p.value for p in model.metadata_props}, resolved, keep_float)
+    describe(
+        quantized,
+        {p.key: p.value for p in model.metadata_props},
+        {
+            "activation_type": settings.activation_type,
+            "bias_correction": settings.bias_correction,
+            "float_layers": sorted(keep_float),
+            "ranges": method,
+            "reduced_range": settings.seven_bits,
+        },
+    )
     return quantized
 
 

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import time
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,11 +13,7 @@ import numpy as np
 import onnx
 from msgspec.structs import replace
 from numpy.typing import NDArray
-from onnx import inliner
 
-from edgeacts.circumstances import circumstances
-from edgeacts.files import sha256_file, write_bytes_atomic
-from edgeacts.forms import DOMAIN
 from edgeacts.preprocessing import Preprocessing
 from edgeacts.quantization.bias import measure_shifts
 from edgeacts.quantization.calibrating import Calibration, calibrate
@@ -27,16 +21,15 @@ from edgeacts.quantization.checking import check_images, load_model
 from edgeacts.quantization.choosing import choose_float, decibels, try_ranges
 from edgeacts.quantization.layers import layers_of
 from edgeacts.quantization.measuring import Judge
-from edgeacts.quantization.metadata import KEY
 from edgeacts.quantization.progress import stage
 from edgeacts.quantization.ranges import METHODS, Range
 from edgeacts.quantization.sensitivity import measure_sensitivity
 from edgeacts.quantization.sessions import fixed_batch, input_of
-from edgeacts.quantization.settings import AUTO, QuantizeSettings
+from edgeacts.quantization.settings import QuantizeSettings
 from edgeacts.quantization.static import quantize_static_units
-from edgeacts.records.quantization import LayerNoise, OutputError, QuantizationRecord, RangeTrial
+from edgeacts.quantization.writing import Findings, QuantizeResult, write_model
+from edgeacts.records.quantization import LayerNoise, OutputError, RangeTrial
 
-PORTABLE, INLINED, RECORD = "model.int8.onnx", "model.int8.inlined.onnx", "quantization.json"
 _SENSITIVITY_MACS = (
     6e9  # multiply-adds that one layer's trial may take: more images where the network is small
 )
@@ -58,15 +51,6 @@ class Quantized:
     exact: OutputError
     images: int
     seconds: float
-
-
-@dataclass(frozen=True)
-class QuantizeResult:
-    """The files that were written, and the record."""
-
-    portable: Path
-    inlined: Path
-    record: QuantizationRecord
 
 
 def quantize(
@@ -178,23 +162,8 @@ def input_range(model: onnx.ModelProto) -> dict[str, Range]:
 
 
 def write_quantized(done: Quantized, source: Path, out: Path) -> QuantizeResult:
-    """The two files and the record in the folder `out`."""
-    model = onnx.ModelProto()
-    model.CopyFrom(done.model)
-    _state_source(model, sha256_file(source))
-    onnx.checker.check_model(model, full_check=True)
-    twin = inliner.inline_local_functions(model)
-    for which, name in ((model, PORTABLE), (twin, INLINED)):
-        write_bytes_atomic(out / name, which.SerializeToString(deterministic=True))
-    record = QuantizationRecord(
-        model=source.name,
-        model_sha256=sha256_file(source),
-        portable=PORTABLE,
-        portable_sha256=sha256_file(out / PORTABLE),
-        inlined=INLINED,
-        inlined_sha256=sha256_file(out / INLINED),
-        size_bytes=(out / PORTABLE).stat().st_size,
-        float_size_bytes=source.stat().st_size,
+    """The two files and the record in the folder `out`; `source` is the float file."""
+    found = Findings(
         images=done.images,
         held_out=len(done.judge.images),
         settings=msgspec.to_builtins(done.settings),
@@ -202,20 +171,8 @@ def write_quantized(done: Quantized, source: Path, out: Path) -> QuantizeResult:
         trials=done.trials,
         layers=done.layers,
         float_layers=tuple(sorted(done.keep_float)),
-        activations=dict(Counter(node.op_type for node in model.graph.node if node.domain == DOMAIN)),
         exact=done.exact,
-        deployed=done.judge.error(model, exact=False),
+        deployed=done.judge.error(done.model, exact=False),
         seconds=done.seconds,
-        circumstances=circumstances(),
     )
-    record.write(out / RECORD)
-    return QuantizeResult(out / PORTABLE, out / INLINED, record)
-
-
-def _state_source(model: onnx.ModelProto, sha256: str) -> None:
-    for entry in model.metadata_props:
-        if entry.key == KEY:
-            entry.value = json.dumps({**json.loads(entry.value), "float_sha256": sha256}, sort_keys=True)
-
-
-__all__ = ["AUTO", "QuantizeResult", "Quantized", "post_training", "quantize", "write_quantized"]
+    return write_model(done.model, source, out, found)
