@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgeacts.cli.options import on_terminal, seed, wrapped, write_json
+from edgeacts.cli.quantize_openvino import OPENVINO, add_openvino_options, openvino_action
 from edgeacts.cli.verify import stated_preprocessing
 from edgeacts.errors import UsageError
 
@@ -76,6 +77,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="dense networks: 8-bit weights, ranges taken while it runs; needs no data",
     )
+    add_openvino_options(parser)
 
 
 def settings_from(arguments: argparse.Namespace) -> QuantizeSettings:
@@ -102,6 +104,8 @@ def action(arguments: argparse.Namespace) -> int:
     images, labels = calibration_images(
         Path(arguments.model), arguments.data, arguments.data_root, arguments.images, arguments.seed
     )
+    if arguments.runtime == OPENVINO:
+        return openvino_action(arguments, images, labels)
     result = quantize(
         arguments.model, images, arguments.out, settings=settings, labels=labels, progress=on_terminal()
     )

@@ -81,10 +81,10 @@ def quantize_openvino(
             reason=reason(path.name, kept), threads=chosen.threads,
             seconds=time.perf_counter() - begin, circumstances=circumstances(),
         )  # fmt: skip
-        if not (record.faster and kept.acceptable or keep_slower):
+        if not ((record.faster and kept.acceptable) or keep_slower):
             record.write(folder / RECORD)
             raise CheckFailed(f"{record.reason}; {folder / RECORD} has every variant")
-        xml = variants.write(search.made[kept.name], folder / XML)
+        xml = variants.write(search.made[kept.name], folder / XML, chosen.batch)
     weights = xml.with_suffix(".bin")
     record = replace(record, xml=XML, xml_sha256=sha256_file(xml), weights_sha256=sha256_file(weights))
     record.write(folder / RECORD)

@@ -69,6 +69,4 @@ def reason(model: str, kept: Int8Candidate) -> str:
         return f"{took}, but it is not acceptable: {kept.why}"
     if kept.time.comparison == "faster":
         return took
-    total = max(1, sum(kept.layers.values()))
-    eight = kept.layers.get("int8", 0)
-    return f"{took}: it is not faster; {eight} of {total} layers run in int8, activations: {kept.activations or 'none'}"
+    return f"{took}: it is not faster; layers run in {kept.layers}, activations: {kept.activations or 'none'}"

@@ -54,13 +54,11 @@ class OpenVinoJudge:
         return float(np.mean(scores.argmax(axis=1) == self._labels[: len(scores)]))
 
 
-def executed(path: Path, threads: int) -> tuple[dict[str, int], str]:
-    """(executed layers by precision, where the activations ran) of a file."""
-    from edgeacts.runtimes.openvino_precision import layer_precisions, runtime_layers
-
+def executed(path: Path, threads: int) -> tuple[str, str]:
+    """(executed layers with counts by precision, where the activations ran) of a file."""
     with open_runtime(path, RUNTIME, threads=threads) as session:
-        counts = layer_precisions(runtime_layers(session.native))
-        return dict(sorted(counts.items())), str(session.executed().get("activations") or "")
+        found = session.executed()
+        return str(found.get("layers") or ""), str(found.get("activations") or "")
 
 
 def measured(threads: int, budget_s: float, progress: bool) -> Timing:

@@ -19,7 +19,9 @@ class OpenVinoSettings(Record, frozen=True, kw_only=True):
     they were exported. A variant is acceptable when its output noise is at most `extra_noise_db` decibel above that of NNCF with
     exact activations and, where there are labels, its accuracy at most `max_drop` points below the float model's. `reduce_range`:
     weights of 7 bits; `auto` where products of 8 bits saturate on this machine. `held_out` is the share of the images that
-    only judge. `budget_s` is the time for each of the two comparisons of latency. Raises UsageError for other values.
+    only judge. The written model takes any batch that the float model takes or, unless it is 0, `batch` alone: OpenVINO's own
+    interface fuses no activation while the batch is open; edgeacts' sessions compile for the batch that they get. `budget_s`
+    is the time for each of the two comparisons of latency. Raises UsageError for other values.
     """
 
     reduce_range: str = AUTO
@@ -27,6 +29,7 @@ class OpenVinoSettings(Record, frozen=True, kw_only=True):
     extra_noise_db: float = 1.0
     max_drop: float = 0.5
     held_out: float = 0.25
+    batch: int = 0
     threads: int = 1
     budget_s: float = 40.0
     seed: int = 0
@@ -38,6 +41,7 @@ class OpenVinoSettings(Record, frozen=True, kw_only=True):
             ("extra_noise_db", self.extra_noise_db, 0.0, 60.0),
             ("max_drop", self.max_drop, 0.0, 100.0),
             ("held_out", self.held_out, 0.05, 0.5),
+            ("batch", self.batch, 0, 4096),
             ("budget_s", self.budget_s, 0.1, 3600.0),
         ):
             if not (math.isfinite(value) and low <= value <= high):

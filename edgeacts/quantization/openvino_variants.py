@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from edgeacts.errors import EdgeactsError
+from edgeacts.errors import EdgeactsError, one_line
 from edgeacts.exporters.to_openvino import carried_metadata, write_ir
 from edgeacts.quantization.metadata import KEY
 from edgeacts.quantization.openvino_fits import Gate, fit
@@ -81,8 +81,8 @@ class Variants:
         model.validate_nodes_and_infer_types()
         return Variant(f"{variant.placement}, {share:g} step", variant.placement, share, model, gates)
 
-    def write(self, variant: Variant, xml: Path) -> Path:
-        """XML and its weights, with the portable file's metadata and what was done."""
+    def write(self, variant: Variant, xml: Path, batch: int = 0) -> Path:
+        """XML and its weights, with the portable file's metadata and what was done; for `batch` alone unless it is 0."""
         import nncf
         import openvino
 
@@ -104,7 +104,8 @@ class Variants:
             },
             sort_keys=True,
         )
-        read = ReadModel(variant.model, None, self._read.activations, forms, metadata)
+        model = _with_batch(variant.model, batch) if batch else variant.model
+        read = ReadModel(model, None, self._read.activations, forms, metadata)
         return write_ir(read, metadata, xml)
 
     def _gate(self, unit: Unit, share: float, step: Step) -> Gate | None:
@@ -134,6 +135,17 @@ def outward(found: Range) -> Range:
     return float(low), float(max(high, low + 0.25))
 
 
+def _with_batch(model: Any, batch: int) -> Any:
+    fixed = model.clone()
+    shape = fixed.inputs[0].partial_shape
+    shape[0] = batch
+    try:
+        fixed.reshape(shape)
+    except RuntimeError as error:
+        raise EdgeactsError(f"the model does not take a batch of {batch}: {one_line(error)}") from error
+    return fixed
+
+
 def _folded(model: Any) -> Any:
     """Constants computed: NNCF and OpenVINO see weights and biases only where they are constants."""
     from openvino import passes
@@ -143,5 +155,5 @@ def _folded(model: Any) -> Any:
     try:
         manager.run_passes(model)
     except RuntimeError as error:
-        raise EdgeactsError(f"openvino cannot fold the model's constants: {error}") from error
+        raise EdgeactsError(f"openvino cannot fold the model's constants: {one_line(error)}") from error
     return model

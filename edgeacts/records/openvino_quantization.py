@@ -1,7 +1,5 @@
 """Record of a quantization for OpenVINO: every way that was tried, what it cost, what it ran as, and which one was kept."""
 
-from typing import Literal
-
 from edgeacts.circumstances import Circumstances
 from edgeacts.records.base import Record
 from edgeacts.records.latency import Comparison
@@ -35,7 +33,7 @@ class Int8Candidate(Record, frozen=True):
     error: OutputError
     accuracy: float | None
     time: Timed | None
-    layers: dict[str, int]
+    layers: str
     activations: str
     size_bytes: int
     acceptable: bool
