@@ -48,7 +48,11 @@ def add_openvino_options(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--threads", type=int, default=1, metavar="N", help="threads to time with; default 1")
     group.add_argument(
-        "--budget", type=duration, default=40.0, metavar="T", help="time for each comparison; default 40s"
+        "--budget",
+        type=duration,
+        default=60.0,
+        metavar="T",
+        help="time to compare latencies for; default 60s",
     )
 
 

@@ -153,26 +153,21 @@ class _Search:
         for placement in self._variants.placements:
             with stage(self._progress, f"quantize {placement}", len(self._data.calibration)) as step:
                 self._add(self._variants.exported(placement, step))
-        self._time(list(self.candidates))
-        base = fastest(self.candidates.values())
-        names = self._polynomials(base.name)
-        if names:
-            self._time([base.name, *names])
-            return fastest(self.candidates[name] for name in (base.name, *names))
-        return base
+        for base in list(self.made.values()):
+            self._polynomials(base)
+        acceptable = [name for name, one in self.candidates.items() if one.acceptable]
+        self._time(acceptable or list(self.candidates))
+        return fastest(self.candidates.values())
 
-    def _polynomials(self, base: str) -> list[str]:
-        """Variants of `base` with polynomials, without those that are like the one before; the acceptable ones."""
-        added: list[str] = []
+    def _polynomials(self, base: Variant) -> None:
+        """Variants of `base` with polynomials, without those that are like the one before."""
         gates: dict[str, Any] = {}
         with stage(self._progress, "polynomials", len(self._data.calibration)) as step:
             for share in self._settings.step_shares:
-                variant = self._variants.polynomials(self.made[base], share, step)
+                variant = self._variants.polynomials(base, share, step)
                 if variant.gates != gates:
                     gates = variant.gates
                     self._add(variant)
-                    added.append(variant.name)
-        return [name for name in added if self.candidates[name].acceptable]
 
     def _add(self, variant: Variant) -> None:
         xml = self._variants.write(variant, self._scratch / f"{len(self.made)}.xml")

@@ -67,7 +67,7 @@ def fit(function: Callable[[_Array], _Array], low: float, high: float, tolerance
     y, ends = function(x), function(np.array([-_FAR, _FAR]))
     if not (np.isfinite(y).all() and np.isfinite(ends).all()):
         return None
-    levels = (abs(ends[0]) < 1.0, abs(ends[1]) < 1.0)  # of a line the value there is large
+    levels = (bool(abs(ends[0]) < _FAR / 100), bool(abs(ends[1]) < _FAR / 100))  # a line is far away by then
     symmetric = not any(levels[1:]) and _is_symmetric(function, low, high)
     dense = _points(low, high, _DENSE)
     wanted = function(dense)

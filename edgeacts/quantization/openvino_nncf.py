@@ -26,8 +26,8 @@ def load_nncf() -> Any:
 
     Raises NotAvailable.
     """
-    if "nncf" in sys.modules:
-        return sys.modules["nncf"]
+    if (loaded := sys.modules.get("nncf")) is not None:
+        return loaded
     before = sys.modules.get(_TELEMETRY)
     sys.modules[_TELEMETRY] = None  # type: ignore[assignment]  # an import of it fails, NNCF then goes without
     try:

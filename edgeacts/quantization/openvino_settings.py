@@ -21,7 +21,7 @@ class OpenVinoSettings(Record, frozen=True, kw_only=True):
     weights of 7 bits; `auto` where products of 8 bits saturate on this machine. `held_out` is the share of the images that
     only judge. The written model takes any batch that the float model takes or, unless it is 0, `batch` alone: OpenVINO's own
     interface fuses no activation while the batch is open; edgeacts' sessions compile for the batch that they get. `budget_s`
-    is the time for each of the two comparisons of latency. Raises UsageError for other values.
+    is the time for comparing latencies. Raises UsageError for other values.
     """
 
     reduce_range: str = AUTO
@@ -31,7 +31,7 @@ class OpenVinoSettings(Record, frozen=True, kw_only=True):
     held_out: float = 0.25
     batch: int = 0
     threads: int = 1
-    budget_s: float = 40.0
+    budget_s: float = 60.0
     seed: int = 0
 
     def __post_init__(self) -> None:

@@ -120,11 +120,18 @@ class Wiring:
 
 
 def check_whole(model: Any, units: tuple[Unit, ...]) -> None:
-    """Raises CheckFailed where a quantizer stands inside an activation or between it and the layer before it."""
-    wiring = Wiring(model)
-    for unit in units:
-        if wiring.source(unit).get_node().get_type_name() == _QUANTIZER:
-            raise CheckFailed(f"a quantizer stands in front of activation {unit.name!r}: it is no unit")
+    """Raises CheckFailed where a quantizer stands between two operations of an activation."""
+    readers = {name: unit for unit in units for name in unit.operations}
+    for op in model.get_ordered_ops():
+        unit = readers.get(op.get_friendly_name())
+        for port in op.inputs() if unit is not None else ():
+            before = port.get_source_output().get_node()
+            if unit is not None and before.get_type_name() == _QUANTIZER:
+                source = before.input(0).get_source_output().get_node().get_friendly_name()
+                if source in unit.operations:
+                    raise CheckFailed(
+                        f"a quantizer stands inside activation {unit.name!r}, before {op.get_friendly_name()!r}: it is no unit"
+                    )
 
 
 def evaluator(model: Any, unit: Unit) -> Callable[[NDArray[np.float64]], NDArray[np.float64]]:

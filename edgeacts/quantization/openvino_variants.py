@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,6 +22,7 @@ from edgeacts.quantization.openvino_units import Unit, Wiring, build_gate, evalu
 from edgeacts.runtimes.openvino_reading import ReadModel, read_file
 
 STEPS = 255
+_COUNTED = re.compile(r"[A-Za-z]+_\d+")
 FORM = "polynomial within {share:g} of an 8-bit step"
 Step = Callable[[int], object]
 
@@ -105,6 +107,7 @@ class Variants:
             sort_keys=True,
         )
         model = _with_batch(variant.model, batch) if batch else variant.model
+        _name_anew(model, set(self._read.activations))
         read = ReadModel(model, None, self._read.activations, forms, metadata)
         return write_ir(read, metadata, xml)
 
@@ -133,6 +136,14 @@ def outward(found: Range) -> Range:
     """The range widened to quarters: inputs that were not calibrated on reach a little further, and ranges become alike."""
     low, high = np.floor(found[0] * 4) / 4, np.ceil(found[1] * 4) / 4
     return float(low), float(max(high, low + 0.25))
+
+
+def _name_anew(model: Any, kept: set[str]) -> None:
+    """Names that OpenVINO counts up over a process (Constant_4711) would make each file another one."""
+    for index, op in enumerate(model.get_ordered_ops()):
+        name = op.get_friendly_name()
+        if _COUNTED.fullmatch(name) and name not in kept:
+            op.set_friendly_name(f"{name.rpartition('_')[0]}_#{index}")
 
 
 def _with_batch(model: Any, batch: int) -> Any:
