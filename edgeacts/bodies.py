@@ -46,8 +46,10 @@ def bodies_metadata(chosen: Mapping[str, Mapping[str, Mapping[str, Body]]]) -> s
         for precision, bodies in of_precision.items():
             for operator, body in bodies.items():
                 text = base64.b64encode(body.function.SerializeToString(deterministic=True)).decode()
-                forms.setdefault(operator, {})[body.form] = {"bound": body.bound, "body": text}
-                names.setdefault(runtime, {}).setdefault(precision, {})[operator] = body.form
+                record, known = {"bound": body.bound, "body": text}, forms.setdefault(operator, {})
+                name = body.form if known.get(body.form, record) == record else f"{body.form} for {precision}"
+                known[name] = record
+                names.setdefault(runtime, {}).setdefault(precision, {})[operator] = name
     return json.dumps({"forms": forms, "chosen": names}, ensure_ascii=False, sort_keys=True)
 
 

@@ -46,6 +46,7 @@ def export_openvino(
     *,
     name: str = "model",
     tolerance: float | None = None,
+    tuning: str | Path | None = None,
     precision: str = "f32",
     camera: str | None = None,
     reference: nn.Module | None = None,
@@ -62,7 +63,9 @@ def export_openvino(
     `to_openvino` and `verify`. Raises what they raise, and CheckFailed when a camera's pictures give something else.
     """
     source, folder = Path(portable), Path(out)
-    files = to_openvino(source, folder, tolerance=tolerance, precision=precision, camera=camera, name=name)
+    files = to_openvino(
+        source, folder, tolerance=tolerance, tuning=tuning, precision=precision, camera=camera, name=name
+    )
     bounds = [bound for _, bound in files.forms.values()]
     with open_runtime(files.xml, "openvino", precision=precision) as session:
         executed: ExecutedGraph = session.manifest  # type: ignore[attr-defined]

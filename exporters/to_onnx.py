@@ -24,7 +24,7 @@ from edgeacts.bodies import FORMS_KEY
 from edgeacts.bodies import METADATA_KEY as BODIES_KEY
 from edgeacts.errors import EdgeactsError, UsageError
 from edgeacts.exporters.placeholders import FrozenActivation, Functions, freeze
-from edgeacts.exporters.runtime_forms import Use, bodies_text
+from edgeacts.exporters.runtime_forms import Use, Wish, bodies_text
 from edgeacts.files import atomic_path
 from edgeacts.forms import DOMAIN, DOMAIN_VERSION, OPSETS, TOLERANCE, Choice, function, operator_name
 from edgeacts.piecewise import METADATA_KEY, table_key
@@ -61,10 +61,12 @@ def to_onnx(
     output_names: Sequence[str] | None = None,
     dynamic_batch: bool = True,
     metadata: Mapping[str, str] | None = None,
+    tuning: str | Path | None = None,
 ) -> Exported:
     """PATH.onnx and PATH.inlined.onnx of a model in eval mode, for inputs like `example` (any batch size).
 
-    Our activations become functions in the cheapest form within `tolerance`·max(1, |x|); torch's own stay what they are.
+    Our activations become functions in the cheapest form within `tolerance`·max(1, |x|); torch's own stay what they are. The
+    form that is fastest on OpenVINO travels in the metadata; with `tuning`, as that file of `edgeacts tune` says.
     The files are checked by onnx.checker and hold the opset that was asked for.
     Raises UsageError (training mode, opset, form, example) or EdgeactsError (torch cannot export the model).
     """
@@ -82,7 +84,7 @@ def to_onnx(
     described = dict(metadata or {})
     if forms:
         described |= {FORMS_KEY: form_metadata(forms), METADATA_KEY: table_metadata(proto, forms)}
-        if form is None and (bodies := _bodies(proto, choices, tolerance, opset)):
+        if form is None and (bodies := _bodies(proto, choices, Wish(tolerance, opset, tuning))):
             described[BODIES_KEY] = bodies
     _finish(proto, opset, described, any_functions=bool(choices))
     twin = inliner.inline_local_functions(proto)
@@ -93,14 +95,14 @@ def to_onnx(
     return Exported(portable, inlined, opset, forms, _operators(proto))
 
 
-def _bodies(proto: onnx.ModelProto, choices: Mapping[str, Functions], tolerance: float, opset: int) -> str:
+def _bodies(proto: onnx.ModelProto, choices: Mapping[str, Functions], wish: Wish) -> str:
     """Metadata with the bodies of runtimes that other forms suit better."""
     uses = [
         Use(operator_name(f.choice.activation, p), f.choice.activation, f.points, p)
         for f in choices.values()
         for p in f.signatures
     ]
-    return bodies_text(uses, {f.name: f for f in proto.functions}, tolerance, opset)
+    return bodies_text(uses, {f.name: f for f in proto.functions}, wish)
 
 
 def export_paths(path: str | Path) -> tuple[Path, Path]:

@@ -45,6 +45,7 @@ def to_openvino(
     out: str | Path,
     *,
     tolerance: float | None = None,
+    tuning: str | Path | None = None,
     precision: str = "f32",
     camera: str | None = None,
     name: str = "model",
@@ -52,7 +53,8 @@ def to_openvino(
     """OUT/NAME.xml, NAME.bin and NAME.openvino.onnx of the portable ONNX file `path`.
 
     Activations get the form that OpenVINO runs best in `precision`: the one that the file carries for it or, with `tolerance`
-    (which needs the definitions, so SymPy), chosen anew within `tolerance`·max(1, |x|). Weights of a file for f16 are halved.
+    or a file of `edgeacts tune` (which need the definitions, so SymPy), chosen anew within `tolerance`·max(1, |x|). With f16
+    the weights are stored in 16 bits.
     `camera` ("rgb" or "bgr") also writes NAME.camera.xml, whose input is uint8 [N, H, W, 3] of any size. Labels, preprocessing
     and hashes travel in the IR, and sessions read them back.
     Raises UsageError, DamagedFile, NotAvailable or EdgeactsError.
@@ -64,7 +66,8 @@ def to_openvino(
     core, proto = new_core(), load_onnx(source)
     stated = {p.key: p.value for p in proto.metadata_props}
     asked = None if camera is None else check_camera(camera, _preprocessing(stated))
-    bodies = None if tolerance is None else _chosen_anew(proto, precision, tolerance)
+    anew = tolerance is not None or tuning is not None
+    bodies = _chosen_anew(proto, precision, tolerance, tuning) if anew else None
     read = read_proto(core, source, proto, precision, bodies)
     kept = carried_metadata(stated, source)
     halve = precision == "f16"
@@ -85,13 +88,15 @@ def _preprocessing(stated: Mapping[str, str]) -> Preprocessing | None:
     return None if text is None else Preprocessing.from_json(text)
 
 
-def _chosen_anew(proto: onnx.ModelProto, precision: str, tolerance: float) -> dict[str, Body]:
-    from edgeacts.exporters.runtime_forms import bodies_on, uses_in
+def _chosen_anew(
+    proto: onnx.ModelProto, precision: str, tolerance: float | None, tuning: str | Path | None
+) -> dict[str, Body]:
+    from edgeacts.exporters.runtime_forms import Wish, bodies_on, uses_in
+    from edgeacts.forms import TOLERANCE
 
-    uses, _ = uses_in(proto)
-    own = {f.name: f for f in proto.functions}
     opset = next((o.version for o in proto.opset_import if not o.domain), 20)
-    return bodies_on("openvino", precision, uses, own, tolerance, opset)
+    wish = Wish(TOLERANCE if tolerance is None else tolerance, opset, tuning)
+    return bodies_on("openvino", precision, uses_in(proto), {f.name: f for f in proto.functions}, wish)
 
 
 def carried_metadata(stated: Mapping[str, str], source: Path) -> dict[str, str]:

@@ -20,9 +20,9 @@ BYTES = (TensorProto.UINT8, TensorProto.INT8)
 # Operators that give an element from the same element of their operands and nothing else.
 _ELEMENTWISE = frozenset({
     "Abs", "Add", "Cast", "Ceil", "Celu", "Clip", "Cos", "Div", "Elu", "Equal", "Erf", "Exp", "Floor", "Gelu", "Greater",
-    "GreaterOrEqual", "HardSigmoid", "HardSwish", "Identity", "LeakyRelu", "Less", "LessOrEqual", "Log", "Max", "Min", "Mish", "Mul",
-    "Neg", "Not", "Pow", "QuickGelu", "Reciprocal", "Relu", "Round", "Selu", "Sigmoid", "Sign", "Sin", "Softplus", "Softsign", "Sqrt",
-    "Sub", "Sum", "Swish", "Tan", "Tanh", "ThresholdedRelu", "Where",
+    "GreaterOrEqual", "HardSigmoid", "HardSwish", "Identity", "LeakyRelu", "Less", "LessOrEqual", "Log", "Max", "Min", "Mish",
+    "Mul", "Neg", "Not", "Pow", "QuickGelu", "Reciprocal", "Relu", "Round", "Selu", "Sigmoid", "Sign", "Sin", "Softplus",
+    "Softsign", "Sqrt", "Sub", "Sum", "Swish", "Tan", "Tanh", "ThresholdedRelu", "Where",
 })  # fmt: skip
 # What ONNX Runtime drops or fuses into the convolution before it at no cost.
 _FREE = frozenset({"Relu", "Clip", "Identity", QUANTIZE, DEQUANTIZE})
@@ -33,8 +33,8 @@ _DOMAINS = ("", "ai.onnx", "com.microsoft")
 class Region:
     """`target` = quantize(f(dequantize(source))), both uint8 or both int8.
 
-    `nodes` are what computes it, in order; `operators` their types, those of functions' bodies included; `value` is the number that
-    is quantized in the end.
+    `nodes` are what computes it, in order; `operators` their types, those of functions' bodies included; `value` is the number
+    that is quantized in the end.
     """
 
     source: str

@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 DOMAIN = "edgeacts.kernels"
+EXACT_KERNELS = frozenset(
+    {"Lookup", "LookupInPlace", "Depthwise8"}
+)  # they give what they replace to the last bit
 
 
 @dataclass(frozen=True)

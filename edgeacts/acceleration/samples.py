@@ -61,6 +61,20 @@ def _feed(inputs: Sequence[Any], batch: int, size: int, seed: int, scale: float)
     return feed
 
 
+def moved_a_little(feeds: Sequence[Arrays]) -> list[Arrays]:
+    """The same with each float moved by up to 1e-4 of itself: what tips some quantized values to the next step."""
+    generator = np.random.default_rng(3)
+    return [
+        {
+            name: (x * (1 + 1e-4 * generator.uniform(-1, 1, x.shape))).astype(x.dtype)
+            if x.dtype.kind == "f"
+            else x
+            for name, x in feed.items()
+        }
+        for feed in feeds
+    ]
+
+
 def largest_error(reference: Sequence[Sequence[np.ndarray]], other: Sequence[Sequence[np.ndarray]]) -> float:
     """The largest |difference| of any output over all samples, in units of how much that output moves; inf for a mismatch."""
     worst = 0.0

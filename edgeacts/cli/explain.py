@@ -184,6 +184,7 @@ def _acceleration(path: Path, threads: int) -> dict[str, Any]:
     for site in manifest.sites:
         how = f"{site.kernel}, {site.layout} layout" if site.kernel else f"the runtime: {site.why}"
         bound = f", within {site.bound:.1e}" if site.kernel and site.bound else ""
+        bound = ", bit-exact" if site.exact else bound
         where.setdefault(f"{site.operator} ({site.form}): {how}{bound}", []).append(site.name)
     return {
         "accelerated": f"{manifest.chosen}: {manifest.reason}",

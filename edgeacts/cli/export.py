@@ -56,6 +56,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="error a form may have; 0 = the formula; default 1e-5",
     )
     parser.add_argument(
+        "--tuning",
+        metavar="FILE",
+        help="choose OpenVINO's forms by this file of edgeacts tune; default the machine's own",
+    )
+    parser.add_argument(
         "--form", metavar="NAME", help="this form of the activation (edgeacts explain ACTIVATION)"
     )
     parser.add_argument(
@@ -85,7 +90,7 @@ def action(arguments: argparse.Namespace) -> int:
     result = export_checkpoint(
         checkpoint, Path(arguments.out), name=arguments.name, opset=arguments.opset,
         tolerance=_TOLERANCE if arguments.tolerance is None else arguments.tolerance,
-        form=arguments.form, images=images, runtimes=arguments.runtime, progress=on_terminal(),
+        form=arguments.form, tuning=arguments.tuning, images=images, runtimes=arguments.runtime, progress=on_terminal(),
     )  # fmt: skip
     print(f"portable: {result.portable}")
     print(f"inlined:  {result.inlined}")
@@ -127,6 +132,7 @@ def _openvino(
 
     result = export_openvino(
         portable, Path(arguments.out), name=arguments.name, tolerance=arguments.tolerance, camera=arguments.camera,
+        tuning=arguments.tuning,
         precision=arguments.executed_precision or "f32", reference=reference, images=images, progress=on_terminal(), **judged_by,
     )  # fmt: skip
     files = result.files

@@ -21,10 +21,11 @@ LEVELS = (1e-3, 1e-4, 1e-5, 1e-6)
 """The errors that forms are made for."""
 _POWERS = (1, 2, 4, 8, 16)
 _MOST = 16  # degrees of both polynomials together
-_SLACK = 2  # degrees that a power may cost more than another
+_NEARLY = 8.0  # times the error allowed is near
+_SLACK = 3  # degrees that a power may cost more than another
 _APART = 4  # how far the degrees of a quotient may be apart
 _TAILS = (1.6, 0.6)  # how far the lines may be off where they take over, in parts of what is allowed
-_ROUGH, _FINE = (8, 80), (40, 400)  # (rounds, points)
+_ROUGH, _FINE = (8, 80), (60, 400)  # (rounds, points)
 _KEPT = 2  # forms of each kind
 _NEAR = 0.1  # an end so near to a kink is taken to it
 _FARTHEST = 60.0  # powers of larger arguments lose too many digits
@@ -110,14 +111,23 @@ def _shapes(
 ) -> Iterator[tuple[Quotient, Shape]]:
     """The smallest degrees that may do, and those one larger; their sum is at most `limit`."""
     fewest = None
-    for total in range(1, limit + 1):
+    for total in range(_fewest_likely(samples, power, level, limit, divided=divided), limit + 1):
         if fewest is not None and total > fewest + 1:
             return
         for shape in _splits(total, power, divided=divided):
-            fitted = fit(samples, shape, _ROUGH[0], 1.1 * level)
+            fitted = fit(samples, shape, _ROUGH[0], 1.3 * level)
             if fitted is not None:
                 fewest = fewest or total
                 yield fitted, shape
+
+
+def _fewest_likely(samples: Samples, power: int, level: float, limit: int, *, divided: bool) -> int:
+    """One less than the smallest sum of degrees with which equal degrees come near; above `limit` where none does."""
+    for total in range(1, limit + 3, 2):
+        below = (total + 1) // 2 if divided else 0
+        if fit(samples, Shape(total - below, below, power), _ROUGH[0] // 2, _NEARLY * level) is not None:
+            return max(total - 1, 1)
+    return limit + 1
 
 
 def _splits(total: int, power: int, *, divided: bool) -> Iterator[Shape]:
