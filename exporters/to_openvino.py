@@ -69,7 +69,7 @@ def to_openvino(
     anew = tolerance is not None or tuning is not None
     bodies = _chosen_anew(proto, precision, tolerance, tuning) if anew else None
     read = read_proto(core, source, proto, precision, bodies)
-    kept = {k: v for k, v in stated.items() if k not in _LEFT_OUT} | {PARENT: sha256_file(source)}
+    kept = {k: v for k, v in read.metadata.items() if k not in _LEFT_OUT} | {PARENT: sha256_file(source)}
     halve = precision == "f16"
     xml = _write(read, kept, folder / f"{name}.xml", halve)
     with_picture = None

@@ -77,6 +77,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--no-sensitivity", action="store_true", help="do not measure layers: all of them in 8 bits"
     )
     parser.add_argument(
+        "--enough",
+        type=float,
+        default=30.0,
+        metavar="DB",
+        help="signal-to-noise ratio at which layers need not be measured; default 30",
+    )
+    parser.add_argument(
         "--dynamic",
         action="store_true",
         help="dense networks: 8-bit weights, ranges taken while it runs; needs no data",
@@ -94,6 +101,7 @@ def settings_from(arguments: argparse.Namespace) -> QuantizeSettings:
         reduce_range=arguments.reduce_range,
         bias_correction=not arguments.no_bias_correction,
         sensitivity=not arguments.no_sensitivity,
+        enough_db=arguments.enough,
         seed=arguments.seed,
     )
 
@@ -158,13 +166,13 @@ def summary(record: QuantizationRecord) -> str:
         lines.append(f"{name:<20} {_cells(trial.error)}")
     lines.append(f"{'chosen':<20} {_cells(record.exact)}  {record.chosen}")
     lines.append(f"{'as it runs here':<20} {_cells(record.deployed)}")
-    kept = [row for row in record.layers if row.kept_float]
-    if record.layers:
-        lines.append(f"in float: {', '.join(row.layer for row in kept) or 'no layer'}")
-        lines += [
-            wrapped(f"{row.layer}: {row.noise_share:.0%} of the noise; {row.why}", "  ")
-            for row in record.layers[:_SHOWN]
-        ]
+    kept = ", ".join(row.layer for row in record.layers if row.kept_float)
+    measured = "" if record.layers else " (the error is small enough, or layers were not to be measured)"
+    lines.append(wrapped(f"in float: {kept or 'no layer' + measured}"))
+    lines += [
+        wrapped(f"{row.layer}: {row.noise_share:.0%} of the noise; {row.why}", "  ")
+        for row in record.layers[:_SHOWN]
+    ]
     lines.append(
         f"{record.size_bytes:,} bytes, {record.size_ratio:.3f} of the float file; {record.images} images, "
         f"{record.seconds:.0f} s"
