@@ -153,16 +153,18 @@ def _gate(
     """The gate over `done`; `only_first` looks at it as it is. A fine-tuned model's layers go back with their trained weights."""
     chosen = replace(settings.gate, max_layers=0) if only_first else settings.gate
     layers = layers_of(done.calibration.prepared)
-    sensitivities = {row.layer: row.noise_share for row in done.layers}
-    if not sensitivities and chosen.max_layers != 0:
+    known = {row.layer: row.noise_share for row in done.layers}
+
+    def measure() -> dict[str, float]:
         with stage(progress, "sensitivity", len(layers)) as step:
             rows = measure_sensitivity(done.calibration, done.settings, done.judge, step=step)
-        sensitivities = {row.layer.name: row.share for row in rows}
-    candidates = candidates_of(sensitivities, layers, elements_of(done.calibration.prepared))
+        return {row.layer.name: row.share for row in rows}
+
+    candidates = candidates_of(known, layers, elements_of(done.calibration.prepared))
     with stage(progress, "accuracy", len(layers) + 1) as step:
         return gate(
-            _builder(done, tuned), done.source, images, labels, candidates, chosen,
-            kept=done.keep_float, step=lambda tried: step(),
+            _builder(done, tuned), done.source, images, labels, candidates, chosen, kept=done.keep_float,
+            measure=None if known or only_first else measure, step=lambda tried: step(),
         )  # fmt: skip
 
 
