@@ -10,9 +10,9 @@ import onnx
 import pytest
 from coarse import coarsened
 from quantizing import exported
-from small_networks import SIDE, digit_images
+from tinted import tinted_digits
 
-from edgeacts.data import Augmentation, ImageDataset, Split
+from edgeacts.data import ImageDataset
 from edgeacts.errors import UsageError
 from edgeacts.preprocessing import Preprocessing
 from edgeacts.quantization import QuantizeSettings, calibrate, quantize_static_units
@@ -37,29 +37,11 @@ class Killed(BaseException):
     """Stands for the end of the process."""
 
 
-def tinted(which: slice) -> Split:
-    """The digits of small_networks as uint8 images: (u / 255 - 1/2) / (1/2) is what the network was trained on."""
-    images, labels = digit_images(which)
-    return Split(
-        np.rint((images.transpose(0, 2, 3, 1) + 1) * 127.5).astype(np.uint8), labels.astype(np.int64)
-    )
-
-
 @pytest.fixture(scope="module")
 def hard(tmp_path_factory: pytest.TempPathFactory) -> Hard:
     """Digits; weights of three levels, which cost many points."""
     source = onnx.load(exported("mish", tmp_path_factory.mktemp("hard")))
-    half = (0.5, 0.5, 0.5)
-    dataset = ImageDataset(
-        name="tinted digits",
-        classes=tuple("0123456789"),
-        train=tinted(slice(0, 900)),
-        validation=tinted(slice(900, 1200)),
-        test=tinted(slice(1200, 1797)),
-        source="scikit-learn",
-        preprocessing=Preprocessing(channels=3, height=SIDE, width=SIDE, mean=half, std=half),
-        augmentation=Augmentation(horizontal_flip=False, max_shift=0),
-    )
+    dataset = tinted_digits()
     calibration = calibrate(source, dataset.preprocessing(dataset.train.images[:64]))
     settings = QuantizeSettings(ranges="minmax", reduce_range="yes")
     quantized = quantize_static_units(source, calibration, settings)
