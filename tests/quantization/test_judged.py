@@ -1,5 +1,6 @@
 """From an 8-bit model to one whose accuracy is allowed: 7-bit weights, fine-tuning, layers in float; and the command."""
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from tinted import tinted_digits
 
 from edgeacts.cli import main
 from edgeacts.errors import UsageError
-from edgeacts.quantization import Quantized, QuantizeSettings, layers_of, post_training
+from edgeacts.quantization import Quantized, QuantizeSettings, layers_of, post_training, product_nodes
 from edgeacts.quantization.checking import load_model
 from edgeacts.quantization.gate import GateSettings
 from edgeacts.quantization.judged import JudgeSettings, elements_of, judge
@@ -54,6 +55,7 @@ def test_a_good_model_passes_as_it_is(done: Quantized, tmp_path: Path) -> None:
     assert judged.reduce is not None
     assert judged.done.settings.reduce_range == ("yes" if judged.reduce.reduce else "no")
     assert judged.reduce.full.total == 300  # the validation images
+    assert judged.saturation is not None
     assert judged.saturation.total == 597
     assert judged.saturation.saturates_here == probe().saturates
     assert judged.saturation.differing_outputs == 0
@@ -64,6 +66,7 @@ def test_a_good_model_passes_as_it_is(done: Quantized, tmp_path: Path) -> None:
 def test_a_range_that_was_given_is_not_decided_again(spoilt: Quantized, tmp_path: Path) -> None:
     judged = judge(spoilt, DATASET, JudgeSettings(LIMIT), out=tmp_path)
     assert judged.reduce is None
+    assert judged.saturation is not None
     assert judged.saturation.layers == ()
 
 
@@ -88,9 +91,23 @@ def test_fine_tuning_comes_before_float_and_only_if_needed(
     assert judged.qat.kept
     assert judged.gate.tries[0].drop == judged.qat.after
     assert judged.gate.tries[0].drop.drop < judged.qat.before.drop - 2.0
+    (said,) = (p.value for p in judged.done.model.metadata_props if p.key == "edgeacts.int8")
+    assert json.loads(said)["fine_tuned"]["epochs"] == 2
     assert judge(done, DATASET, settings, out=tmp_path).qat is None
     always = judge(done, DATASET, replace(settings, qat_when="always"), out=tmp_path)
     assert always.qat is not None
+
+
+def test_what_cannot_be_emulated_is_said_and_quantized_all_the_same(
+    done: Quantized, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(product_nodes, "PRODUCTS", ("QGemm",))
+    monkeypatch.setattr(product_nodes, "OTHERS", ("QLinearConv",))
+    judged = judge(done, DATASET, JudgeSettings(LIMIT), out=tmp_path)
+    assert judged.gate.passed
+    assert (judged.saturation, judged.reduce) == (None, None)
+    assert "is a QLinearConv, whose arithmetic on other CPUs is not emulated" in judged.why_not
+    assert judged.done.settings.reduce_range == "no"
 
 
 def test_costs_know_what_enters_and_leaves(done: Quantized) -> None:
