@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from edgeacts.bodies import FORMS_KEY
 from edgeacts.bodies import METADATA_KEY as BODIES_KEY
 from edgeacts.errors import EdgeactsError, UsageError
-from edgeacts.exporters.placeholders import FrozenActivation, Functions, freeze
+from edgeacts.exporters.placeholders import Chooser, FrozenActivation, Functions, freeze
 from edgeacts.exporters.runtime_forms import Use, Wish, bodies_text
 from edgeacts.files import atomic_path
 from edgeacts.forms import DOMAIN, DOMAIN_VERSION, OPSETS, TOLERANCE, Choice, function, operator_name
@@ -62,11 +62,13 @@ def to_onnx(
     dynamic_batch: bool = True,
     metadata: Mapping[str, str] | None = None,
     tuning: str | Path | None = None,
+    body_for: str | None = None,
 ) -> Exported:
     """PATH.onnx and PATH.inlined.onnx of a model in eval mode, for inputs like `example` (any batch size).
 
     Our activations become functions in the cheapest form within `tolerance`·max(1, |x|); torch's own stay what they are. The
     form that is fastest on OpenVINO travels in the metadata; with `tuning`, as that file of `edgeacts tune` says.
+    `body_for` = "onnxruntime": the functions' own bodies are those that are fastest on that runtime without kernels.
     The files are checked by onnx.checker and hold the opset that was asked for.
     Raises UsageError (training mode, opset, form, example) or EdgeactsError (torch cannot export the model).
     """
@@ -75,7 +77,7 @@ def to_onnx(
     inputs = (example,) if isinstance(example, Tensor) else tuple(example)
     _check_request(model, inputs, opset)
     names = _input_names(model, len(inputs), input_names)
-    frozen, choices = freeze(_copy(model), tolerance=tolerance, opset=opset, form=form)
+    frozen, choices = freeze(_copy(model), Chooser(tolerance, opset, form, body_for, tuning))
     proto = _torch_export(frozen, inputs, opset, names, output_names, dynamic_batch)
     _name_apart(proto)
     for needed in choices.values():

@@ -57,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         return _fail(str(known), known.exit_code, debug)
     except KeyboardInterrupt:
-        again = "; the same command goes on from here" if {"run", "train"} & set(arguments[:2]) else ""
+        again = "; the same command goes on from here" if _resumable(arguments) else ""
         return _fail(f"interrupted{again}", INTERRUPTED, debug)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -67,6 +67,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         return _fail(f"{where}{error.strerror or error}", 1, debug)
+
+
+def _resumable(arguments: Sequence[str]) -> bool:
+    """Whether the command leaves a resume point behind."""
+    return bool({"run", "train"} & set(arguments[:2])) or any(a.startswith("--qat") for a in arguments)
 
 
 def _fail(text: str, code: int, debug: bool) -> int:

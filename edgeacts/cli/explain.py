@@ -11,6 +11,7 @@ from typing import Any
 
 from edgeacts.bodies import FORMS_KEY
 from edgeacts.bodies import METADATA_KEY as BODIES_KEY
+from edgeacts.cli import explain_forms
 from edgeacts.cli.options import wrapped, write_json
 from edgeacts.errors import DamagedFile, UsageError
 from edgeacts.piecewise import METADATA_KEY
@@ -42,6 +43,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="threads that acceleration is explained for; default 1",
     )
+    explain_forms.add_arguments(parser)
 
 
 def action(arguments: argparse.Namespace) -> int:
@@ -61,13 +63,13 @@ def action(arguments: argparse.Namespace) -> int:
 def _facts(arguments: argparse.Namespace) -> dict[str, Any]:
     subject, suffix = arguments.subject, Path(arguments.subject).suffix.lower()
     if suffix not in (".onnx", ".xml"):
-        return _activation(subject)
+        return _activation(subject, arguments)
     runtime = arguments.runtime or ("openvino" if suffix == ".xml" else "accelerated")
     if arguments.executed_precision and runtime != "openvino":
         raise UsageError("--executed-precision is for openvino: add --runtime openvino")
     if reason := unreadable(runtime, Path(subject)):
         raise UsageError(reason)
-    about = _model(Path(subject)) if suffix == ".onnx" else {"file": subject}
+    about = _model(Path(subject), arguments) if suffix == ".onnx" else {"file": subject}
     if runtime == "openvino":
         return about | _on_openvino(Path(subject), arguments.threads, arguments.executed_precision or "f32")
     return about | _acceleration(Path(subject), arguments.threads)
@@ -107,7 +109,7 @@ def _apart(one: ExecutedActivation, types: Mapping[str, str]) -> str:
     return f"layers of its own: {listed} ({one.primitive or 'no kernel named'})" if kinds else "folded away"
 
 
-def _activation(name: str) -> dict[str, Any]:
+def _activation(name: str, arguments: argparse.Namespace) -> dict[str, Any]:
     from edgeacts.activations import activation
     from edgeacts.forms import choose
     from edgeacts.plan import asymptotes
@@ -130,6 +132,7 @@ def _activation(name: str) -> dict[str, Any]:
         "ONNX function": f"edgeacts::{definition.operator}",
         "forms, cheapest first": forms,
         "exported by default": choose(definition).form.name,
+        **explain_forms.runtime_forms(definition, tolerance=arguments.tolerance, tuning=arguments.tuning),
         "facts": {
             f"f{chr(39) * f.order}({f.x:g})": f"{f.y:g} ± {f.within:g}: {f.why}" for f in definition.facts
         },
@@ -137,7 +140,7 @@ def _activation(name: str) -> dict[str, Any]:
     }
 
 
-def _model(path: Path) -> dict[str, Any]:
+def _model(path: Path, arguments: argparse.Namespace) -> dict[str, Any]:
     from edgeacts.onnx_metadata import read_model
 
     model = read_model(path)
@@ -163,6 +166,10 @@ def _model(path: Path) -> dict[str, Any]:
         "operators": ", ".join(f"{op} {n}" for op, n in operators.most_common()),
         "activation functions": functions or "none: activations are plain operators",
         "forms": described or "not stated",
+        "forms for OpenVINO": explain_forms.model_forms(
+            model, tolerance=arguments.tolerance, tuning=arguments.tuning
+        )
+        or "none: no activation of the catalogue is a function",
         "metadata": {k: v[:200] for k, v in sorted(metadata.items()) if k not in _OWN} or "none",
     }
 

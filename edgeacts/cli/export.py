@@ -61,6 +61,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="choose OpenVINO's forms by this file of edgeacts tune; default the machine's own",
     )
     parser.add_argument(
+        "--body-for",
+        metavar="RUNTIME",
+        help="onnxruntime: the functions' own bodies are those it runs fastest without kernels",
+    )
+    parser.add_argument(
         "--form", metavar="NAME", help="this form of the activation (edgeacts explain ACTIVATION)"
     )
     parser.add_argument(
@@ -90,7 +95,8 @@ def action(arguments: argparse.Namespace) -> int:
     result = export_checkpoint(
         checkpoint, Path(arguments.out), name=arguments.name, opset=arguments.opset,
         tolerance=_TOLERANCE if arguments.tolerance is None else arguments.tolerance,
-        form=arguments.form, tuning=arguments.tuning, images=images, runtimes=arguments.runtime, progress=on_terminal(),
+        form=arguments.form, tuning=arguments.tuning, body_for=arguments.body_for, images=images,
+        runtimes=arguments.runtime, progress=on_terminal(),
     )  # fmt: skip
     print(f"portable: {result.portable}")
     print(f"inlined:  {result.inlined}")

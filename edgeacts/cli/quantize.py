@@ -7,14 +7,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from edgeacts.cli.options import on_terminal, seed, wrapped, write_json
+from edgeacts.cli.quantize_gate import (
+    add_gate,
+    as_the_file_takes_them,
+    check_no_gate,
+    judgement,
+    quantize_judged,
+)
 from edgeacts.cli.quantize_openvino import OPENVINO, add_openvino_options, openvino_action
 from edgeacts.cli.verify import stated_preprocessing
 from edgeacts.errors import UsageError
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
+    from edgeacts.data import ImageDataset
     from edgeacts.quantization import QuantizeResult, QuantizeSettings
     from edgeacts.records import QuantizationRecord
 
@@ -73,10 +78,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--no-sensitivity", action="store_true", help="do not measure layers: all of them in 8 bits"
     )
     parser.add_argument(
+        "--enough",
+        type=float,
+        default=30.0,
+        metavar="DB",
+        help="signal-to-noise ratio at which layers need not be measured; default 30",
+    )
+    parser.add_argument(
         "--dynamic",
         action="store_true",
         help="dense networks: 8-bit weights, ranges taken while it runs; needs no data",
     )
+    add_gate(parser)
     add_openvino_options(parser)
 
 
@@ -90,25 +103,33 @@ def settings_from(arguments: argparse.Namespace) -> QuantizeSettings:
         reduce_range=arguments.reduce_range,
         bias_correction=not arguments.no_bias_correction,
         sensitivity=not arguments.no_sensitivity,
+        enough_db=arguments.enough,
         seed=arguments.seed,
     )
 
 
 def action(arguments: argparse.Namespace) -> int:
     """Quantize, write and print what was chosen."""
+    from edgeacts.data import limit
     from edgeacts.quantization import quantize, quantize_dynamic
 
     settings = settings_from(arguments)
     if arguments.dynamic:
         return report(arguments, quantize_dynamic(arguments.model, arguments.out))
-    images, labels = calibration_images(
-        Path(arguments.model), arguments.data, arguments.data_root, arguments.images, arguments.seed
-    )
+    dataset = calibration_data(Path(arguments.model), arguments.data, arguments.data_root, arguments.images)
+    chosen = limit(dataset, train=max(arguments.images, len(dataset.classes)), seed=arguments.seed).train
     if arguments.runtime == OPENVINO:
-        return openvino_action(arguments, images, labels)
+        return openvino_action(arguments, dataset.preprocessing.normalize(chosen.images), chosen.labels)
+    if not arguments.no_gate:
+        result, judged = quantize_judged(arguments, settings, dataset)
+        report(arguments, result)
+        print(judgement(judged))
+        return 0 if judged.gate.passed else 1
+    check_no_gate(arguments)
     result = quantize(
-        arguments.model, images, arguments.out, settings=settings, labels=labels, progress=on_terminal()
-    )
+        arguments.model, dataset.preprocessing.normalize(chosen.images), arguments.out, settings=settings,
+        labels=chosen.labels, progress=on_terminal(),
+    )  # fmt: skip
     return report(arguments, result)
 
 
@@ -120,11 +141,9 @@ def report(arguments: argparse.Namespace, result: QuantizeResult) -> int:
     return 0
 
 
-def calibration_images(
-    model: Path, data: str | None, root: str | None, count: int, order: int
-) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """Preprocessed training images, every class in its share, and their labels. Raises UsageError."""
-    from edgeacts.data import limit, load_dataset
+def calibration_data(model: Path, data: str | None, root: str | None, count: int) -> ImageDataset:
+    """The data set, its images as the file takes them. Raises UsageError."""
+    from edgeacts.data import load_dataset
     from edgeacts.quantization.checking import LEAST_IMAGES
 
     preprocessing = stated_preprocessing(model)
@@ -138,9 +157,9 @@ def calibration_images(
     if count < LEAST_IMAGES:
         raise UsageError(f"--images {count}: give at least {LEAST_IMAGES}, some hundred are usual")
     size = preprocessing.height if preprocessing.height == preprocessing.width else None
-    dataset = load_dataset(data, Path(root) if root else None, image_size=size)
-    chosen = limit(dataset, train=max(count, len(dataset.classes)), seed=order).train
-    return preprocessing(chosen.images), chosen.labels
+    return as_the_file_takes_them(
+        load_dataset(data, Path(root) if root else None, image_size=size), preprocessing
+    )
 
 
 def summary(record: QuantizationRecord) -> str:
@@ -151,13 +170,13 @@ def summary(record: QuantizationRecord) -> str:
         lines.append(f"{name:<20} {_cells(trial.error)}")
     lines.append(f"{'chosen':<20} {_cells(record.exact)}  {record.chosen}")
     lines.append(f"{'as it runs here':<20} {_cells(record.deployed)}")
-    kept = [row for row in record.layers if row.kept_float]
-    if record.layers:
-        lines.append(f"in float: {', '.join(row.layer for row in kept) or 'no layer'}")
-        lines += [
-            wrapped(f"{row.layer}: {row.noise_share:.0%} of the noise; {row.why}", "  ")
-            for row in record.layers[:_SHOWN]
-        ]
+    kept = ", ".join(row.layer for row in record.layers if row.kept_float)
+    measured = "" if record.layers else " (the error is small enough, or layers were not to be measured)"
+    lines.append(wrapped(f"in float: {kept or 'no layer' + measured}"))
+    lines += [
+        wrapped(f"{row.layer}: {row.noise_share:.0%} of the noise; {row.why}", "  ")
+        for row in record.layers[:_SHOWN]
+    ]
     lines.append(
         f"{record.size_bytes:,} bytes, {record.size_ratio:.3f} of the float file; {record.images} images, "
         f"{record.seconds:.0f} s"

@@ -116,7 +116,8 @@ def is_sound(program: Program, subject: Subject) -> bool:
     A product such as x·0 at -∞ is seen here and refused.
     """
     x = np.array([np.nan, np.inf, -np.inf, 3e38, -3e38, 1e-45, 0.0], np.float32)
-    y = np.asarray(program.run(NUMPY, {"x": x}), np.float32)
+    with np.errstate(all="ignore"):
+        y = np.asarray(program.run(NUMPY, {"x": x}), np.float32)
     right, left = (
         s * e + o if s else o
         for (s, o), e in ((subject.right, np.inf), (subject.left, -np.inf))

@@ -83,7 +83,7 @@ def fit(samples: Samples, shape: Shape, rounds: int, allowed: float) -> Quotient
 
 def _least_squares(system: Doubles, wanted: Doubles) -> Doubles | None:
     """The solution by QR, which is four times as fast as by singular values; None where columns depend on each other."""
-    triangle = np.linalg.qr(np.column_stack([system, wanted]), mode="r")
+    triangle = np.asarray(np.linalg.qr(np.column_stack([system, wanted]), mode="r"), np.float64)
     columns = system.shape[1]
     diagonal = np.abs(np.diag(triangle)[:columns])
     if not np.isfinite(triangle).all() or diagonal.min() < 1e-14 * diagonal.max():

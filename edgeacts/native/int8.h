@@ -7,7 +7,8 @@ namespace edgeacts {
 
 // A depthwise convolution on bytes [N][H][W][C] with 256-entry tables on what it reads and writes:
 //   y = after[clamp(round(scale[c] · (bias[c] + Σ w·before[x])) + zero_point)]
-// Its weights are int16 [(kernel_h + 1) / 2][kernel_w][C][2], rows of the kernel by two, zero where there is no second.
+// Its weights are int16 [2][(kernel + 1) / 2][kernel][C][2], rows of the kernel by two: first (0, 1), (2, 3), .. with zero after the
+// last, then (0) with zero after it, (1, 2), ..
 struct Depthwise8 {
   int64_t batch, channels, height, width, out_height, out_width;
   int64_t kernel, stride, pad_top, pad_left;
@@ -34,10 +35,11 @@ inline int64_t padded_row(const Depthwise8& job) {
   return (left > needed ? left : needed) * job.channels;
 }
 
-// The kernel's rows and one of padding.
-inline size_t depthwise8_scratch(const Depthwise8& job) {
-  return static_cast<size_t>((job.kernel + 1) * padded_row(job));
-}
+// Rows of the input that two rows of the output need.
+inline int64_t ring_rows(const Depthwise8& job) { return job.kernel + job.stride; }
+
+// These and one of padding.
+inline size_t depthwise8_scratch(const Depthwise8& job) { return static_cast<size_t>((ring_rows(job) + 1) * padded_row(job)); }
 
 extern const Int8Kernels kInt8Plain;
 #if defined(__x86_64__) || defined(_M_X64)

@@ -48,11 +48,13 @@ def measure_lookup(count: int = 12288, rounds: int = 200) -> float:
 
 
 def paired(weights: NDArray[np.integer]) -> NDArray[np.int16]:
-    """[K, K, C] -> [(K + 1) // 2, K, C, 2]: rows by two, zeros where there is no second; what `depthwise` takes."""
+    """[K, K, C] -> [2, (K + 1) // 2, K, C, 2]: rows by two, from the first and from the second on, zeros where there is none."""
     size, _, channels = weights.shape
-    rows = np.zeros((size + size % 2, size, channels), np.int16)
-    rows[:size] = weights
-    return np.ascontiguousarray(rows.reshape(-1, 2, size, channels).transpose(0, 2, 3, 1))
+    rows = np.zeros((2, size + 1, size, channels), np.int16)
+    rows[0, :size] = weights
+    rows[1, 1:] = weights
+    rows[1, :2] = rows[1, 1::-1]  # the first stands alone, before its zeros
+    return np.ascontiguousarray(rows.reshape(2, -1, 2, size, channels).transpose(0, 1, 3, 4, 2))
 
 
 def depthwise(

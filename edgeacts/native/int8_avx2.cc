@@ -1,5 +1,6 @@
 // AVX2: a table as 16 shuffles, of which four levels of selections take one; sums of products by pairs.
 #include <cstring>
+#include <utility>
 
 #include "int8.h"
 #if defined(__x86_64__) || defined(_M_X64)
@@ -24,18 +25,42 @@ inline Pairs pair(const uint8_t* a, const uint8_t* b) { return _mm256_cvtepu8_ep
 inline Pairs alone(const uint8_t* a) { return _mm256_cvtepu8_epi32(bytes(a)); }
 inline Weights load_weights(const int16_t* w) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(w)); }
 inline Sums load_bias(const int32_t* b) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(b)); }
-inline Sums dot(Sums sum, Pairs x, Weights w) { return _mm256_add_epi32(sum, _mm256_madd_epi16(x, w)); }
+inline Sums dot(Sums sum, Pairs x, Weights w) {
+  sum = _mm256_add_epi32(sum, _mm256_madd_epi16(x, w));
+  asm("" : "+x"(sum));  // or GCC adds in another order, for which all products have to wait on the stack
+  return sum;
+}
 
 struct Requantize {
   __m256 scale;
   __m128i zero_point;
   Requantize(const float* s, int32_t z) : scale(_mm256_loadu_ps(s)), zero_point(_mm_set1_epi16(static_cast<int16_t>(z))) {}
-  void operator()(Sums sum, uint8_t* y) const {
+  void one(Sums sum, uint8_t* y) const {
     // To nearest even. Clamping in the packs is the same as before rounding, whose bounds are whole numbers.
     const __m256i rounded = _mm256_cvtps_epi32(_mm256_mul_ps(_mm256_cvtepi32_ps(sum), scale));
     const __m128i words = _mm_packs_epi32(_mm256_castsi256_si128(rounded), _mm256_extracti128_si256(rounded, 1));
     const __m128i shifted = _mm_adds_epi16(words, zero_point);
     _mm_storel_epi64(reinterpret_cast<__m128i*>(y), _mm_packus_epi16(shifted, shifted));
+  }
+  template <int N>
+  void write(const Sums (&sums)[N], uint8_t* y, int64_t step) const {
+    if constexpr (N != 4) {
+      for (int n = 0; n < N; n++) one(sums[n], y + n * step);
+    } else {
+      __m256i rounded[4];
+      for (int n = 0; n < 4; n++) rounded[n] = _mm256_cvtps_epi32(_mm256_mul_ps(_mm256_cvtepi32_ps(sums[n]), scale));
+      const __m256i zero = _mm256_broadcastsi128_si256(zero_point);
+      const __m256i a = _mm256_adds_epi16(_mm256_packs_epi32(rounded[0], rounded[1]), zero);
+      const __m256i b = _mm256_adds_epi16(_mm256_packs_epi32(rounded[2], rounded[3]), zero);
+      // Each half holds four channels of every pixel.
+      const __m256i order = _mm256_setr_epi32(0, 4, 1, 5, 2, 6, 3, 7);
+      const __m256i all = _mm256_permutevar8x32_epi32(_mm256_packus_epi16(a, b), order);
+      const __m128i first = _mm256_castsi256_si128(all), second = _mm256_extracti128_si256(all, 1);
+      _mm_storel_epi64(reinterpret_cast<__m128i*>(y), first);
+      _mm_storeh_pd(reinterpret_cast<double*>(y + step), _mm_castsi128_pd(first));
+      _mm_storel_epi64(reinterpret_cast<__m128i*>(y + 2 * step), second);
+      _mm_storeh_pd(reinterpret_cast<double*>(y + 3 * step), _mm_castsi128_pd(second));
+    }
   }
 };
 

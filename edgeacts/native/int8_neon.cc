@@ -1,5 +1,6 @@
 // NEON: a quarter of a table by one lookup of 64 bytes.
 #include <cstring>
+#include <utility>
 
 #include "int8.h"
 #if defined(__aarch64__)
@@ -39,10 +40,14 @@ struct Requantize {
   float32x4_t low, high;
   int16x8_t zero_point;
   Requantize(const float* s, int32_t z) : low(vld1q_f32(s)), high(vld1q_f32(s + 4)), zero_point(vdupq_n_s16(static_cast<int16_t>(z))) {}
-  void operator()(Sums sum, uint8_t* y) const {
+  void one(Sums sum, uint8_t* y) const {
     const int32x4_t a = vcvtnq_s32_f32(vmulq_f32(vcvtq_f32_s32(sum.low), low));
     const int32x4_t b = vcvtnq_s32_f32(vmulq_f32(vcvtq_f32_s32(sum.high), high));
     vst1_u8(y, vqmovun_s16(vqaddq_s16(vcombine_s16(vqmovn_s32(a), vqmovn_s32(b)), zero_point)));
+  }
+  template <int N>
+  void write(const Sums (&sums)[N], uint8_t* y, int64_t step) const {
+    for (int n = 0; n < N; n++) one(sums[n], y + n * step);
   }
 };
 

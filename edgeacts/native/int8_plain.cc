@@ -1,6 +1,7 @@
 // C++ without vectors.
 #include <cmath>
 #include <cstring>
+#include <utility>
 
 #include "int8.h"
 
@@ -23,10 +24,14 @@ inline Sums dot(Sums sum, Pairs x, Weights w) { return sum + x.first * w.first +
 struct Requantize {
   float scale, zero_point;
   Requantize(const float* s, int32_t z) : scale(*s), zero_point(static_cast<float>(z)) {}
-  void operator()(Sums sum, uint8_t* y) const {
+  void one(Sums sum, uint8_t* y) const {
     float v = static_cast<float>(sum) * scale;
     v = v < -zero_point ? -zero_point : v > 255.f - zero_point ? 255.f - zero_point : v;
     *y = static_cast<uint8_t>(static_cast<int32_t>(std::nearbyint(v)) + static_cast<int32_t>(zero_point));
+  }
+  template <int N>
+  void write(const Sums (&sums)[N], uint8_t* y, int64_t step) const {
+    for (int n = 0; n < N; n++) one(sums[n], y + n * step);
   }
 };
 

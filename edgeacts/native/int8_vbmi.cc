@@ -1,5 +1,6 @@
 // AVX-512 with VBMI: half a table by one permutation.
 #include <cstring>
+#include <utility>
 
 #include "int8.h"
 #if defined(__x86_64__) || defined(_M_X64)
@@ -26,16 +27,24 @@ inline Pairs pair(const uint8_t* a, const uint8_t* b) {
 }
 inline Weights load_weights(const int16_t* w) { return _mm512_loadu_si512(w); }
 inline Sums load_bias(const int32_t* b) { return _mm512_loadu_si512(b); }
-inline Sums dot(Sums sum, Pairs x, Weights w) { return _mm512_add_epi32(sum, _mm512_madd_epi16(x, w)); }
+inline Sums dot(Sums sum, Pairs x, Weights w) {
+  sum = _mm512_add_epi32(sum, _mm512_madd_epi16(x, w));
+  asm("" : "+v"(sum));  // or GCC adds in another order, for which all products have to wait on the stack
+  return sum;
+}
 
 struct Requantize {
   __m512 scale;
   __m512i zero_point;
   Requantize(const float* s, int32_t z) : scale(_mm512_loadu_ps(s)), zero_point(_mm512_set1_epi32(z)) {}
-  void operator()(Sums sum, uint8_t* y) const {
+  void one(Sums sum, uint8_t* y) const {
     const __m512i rounded = _mm512_cvtps_epi32(_mm512_mul_ps(_mm512_cvtepi32_ps(sum), scale));
     const __m512i shifted = _mm512_max_epi32(_mm512_add_epi32(rounded, zero_point), _mm512_setzero_si512());
     _mm_storeu_si128(reinterpret_cast<__m128i*>(y), _mm512_cvtusepi32_epi8(shifted));
+  }
+  template <int N>
+  void write(const Sums (&sums)[N], uint8_t* y, int64_t step) const {
+    for (int n = 0; n < N; n++) one(sums[n], y + n * step);
   }
 };
 

@@ -127,7 +127,7 @@ OrtStatus* compute_depthwise8(void* kernel, OrtKernelContext* context) {
   w.height = x.dims[1];
   w.width = x.dims[2];
   w.channels = x.dims[3];
-  const size_t channels = static_cast<size_t>(w.channels), taps = static_cast<size_t>((k.kernel + 1) / 2 * k.kernel * 2);
+  const size_t channels = static_cast<size_t>(w.channels), taps = static_cast<size_t>(2 * ((k.kernel + 1) / 2) * k.kernel * 2);
   if (weights.count != taps * channels || bias.count != channels || scale.count != channels)
     return refuse("Depthwise8: the input does not fit the weights");
   w.kernel = k.kernel;

@@ -71,11 +71,14 @@ class OpenVinoExecuted:
         from edgeacts.runtimes.openvino import Looking
 
         self._looking = Looking(path, threads=resolve_threads(place.threads), precision=place.precision)
+        self._fixed = place.level != "dynamic"
         self.names = self._looking.names
 
     def look(self, names: Sequence[str], runs: Runs) -> Iterator[Arrays]:
         """Compile with the named values as outputs, and run."""
-        with self._looking.open(names) as session:
+        kinds = [{name: array.shape for name, array in feeds.items()} for feeds in runs]
+        alike = self._fixed and all(kind == kinds[0] for kind in kinds)
+        with self._looking.open(names, kinds[0] if alike else None) as session:
             for feeds in runs:
                 yield session.infer(feeds)
 

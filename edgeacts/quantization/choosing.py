@@ -59,13 +59,12 @@ def choose_float(
     calibration: Calibration,
     settings: QuantizeSettings,
     judge: Judge,
+    begun: tuple[onnx.ModelProto, OutputError],
     sensitivities: Sequence[Sensitivity],
     step: Callable[[], None],
 ) -> FloatLayers:
     """Noisiest first, leave layers in float while the error matters, where it falls by `float_gain_db` at an allowed cost."""
-    best = quantize_static_units(model, calibration, settings)
-    error = judge.error(best)
-    step()
+    best, error = begun
     macs = max(1, sum(layer.multiply_adds for layer in layers_of(calibration.prepared)))
     weights = max(1, sum(layer.weights for layer in layers_of(calibration.prepared)))
     spent, left = 0.0, 1.0

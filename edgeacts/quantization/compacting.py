@@ -22,6 +22,7 @@ def compact(quantized: onnx.ModelProto) -> None:
     """Merge, rename and strip in place. Names of inputs, outputs and of nodes other than Q and DQ stay."""
     graph = quantized.graph
     del graph.value_info[:]
+    del graph.metadata_props[:]  # where the exporter says which line of Python made what
     for tensor in graph.initializer:
         set_array(tensor, array(tensor))
     for node in graph.node:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import onnx
 
-from edgeacts.acceleration.graph import attributes
+from edgeacts.acceleration.graph import attributes, consumers
 from edgeacts.quantization.graphs import weights_of
 from edgeacts.quantization.preparing import follower
 
@@ -38,12 +38,13 @@ def layers_of(prepared: onnx.ModelProto) -> tuple[Layer, ...]:
     """All layers of a prepared model in the graph's order; only those whose weights are constant."""
     weights = weights_of(prepared.graph)
     sizes = _sizes(prepared.graph)
+    readers, outputs = consumers(prepared.graph), {value.name for value in prepared.graph.output}
     found = []
     for node in prepared.graph.node:
         if node.op_type not in WEIGHTED or node.domain or len(node.input) < 2 or node.input[1] not in weights:
             continue
         kernel = weights[node.input[1]]
-        activation = follower(prepared, node)
+        activation = follower(node, readers, outputs)
         bias = node.input[2] if len(node.input) > 2 and node.input[2] in weights else ""
         count = int(np.prod(kernel.dims, dtype=np.int64))
         found.append(

@@ -7,10 +7,12 @@ optimizer, which inlines the functions that have to stay.
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
+
 import onnx
 from onnx import TensorProto, helper
 
-from edgeacts.acceleration.graph import consumers, import_domain
+from edgeacts.acceleration.graph import import_domain
 from edgeacts.acceleration.patterns import recognise
 from edgeacts.activations import catalogue
 from edgeacts.errors import EdgeactsError, one_line
@@ -139,10 +141,12 @@ def _type_values(model: onnx.ModelProto) -> None:
     refill(model.graph.value_info, [v for v in infos if v.name not in outputs])
 
 
-def follower(model: onnx.ModelProto, node: onnx.NodeProto) -> onnx.NodeProto | None:
-    """The activation that alone reads the node's output, if there is one."""
-    readers = consumers(model.graph).get(node.output[0], [])
-    if len(readers) != 1 or node.output[0] in {value.name for value in model.graph.output}:
+def follower(
+    node: onnx.NodeProto, read_by: Mapping[str, list[onnx.NodeProto]], outputs: Collection[str]
+) -> onnx.NodeProto | None:
+    """The activation that alone reads the node's output, if there is one; `read_by` is `consumers(graph)`."""
+    readers = read_by.get(node.output[0], [])
+    if len(readers) != 1 or node.output[0] in outputs:
         return None
     reader = readers[0]
     is_activation = reader.domain == DOMAIN or (reader.op_type in FOLDED and not reader.domain)

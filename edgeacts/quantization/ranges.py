@@ -46,13 +46,13 @@ def entropy(histogram: Histogram, through: Function | None = None) -> Range:
     best, chosen = np.inf, minmax(histogram)
     for factor in _FACTORS:
         low, high = histogram.lowest * factor, histogram.highest * factor
-        divergence = _divergence(shares, centres, low, high)
-        if divergence < best:
-            best, chosen = divergence, (low, high)
+        found = divergence(shares, centres, low, high)
+        if found < best:
+            best, chosen = found, (low, high)
     return chosen
 
 
-def _divergence(shares: Floats, centres: Floats, low: float, high: float) -> float:
+def divergence(shares: Floats, centres: Floats, low: float, high: float) -> float:
     """KL(P || Q): P the values cut to the range, Q the same when each step is one value spread over its occupied bins."""
     inside = (centres >= low) & (centres <= high)
     if not inside.any() or high <= low:

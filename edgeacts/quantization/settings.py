@@ -20,8 +20,9 @@ class QuantizeSettings(Record, frozen=True, kw_only=True):
     `activation_type` is what tensors between layers become. `ranges` is one of `ranges.METHODS`, or `auto`: all are tried
     and the one with the smallest output error on held-out images is kept. `reduce_range` leaves weights 7 bits, so that
     uint8 x int8 products do not saturate on CPUs without VNNI; `auto` is resolved by those who know the machine it is for,
-    and is `no` to everybody else. A layer is left in float where the output's signal-to-noise ratio is below `enough_db`,
-    rises by at least `float_gain_db` without it, and the layers left so far do at most `float_macs` of the multiply-adds.
+    and is `no` to everybody else. Where the output's signal-to-noise ratio is below `enough_db`, every layer's part in it is
+    measured (`sensitivity`), and a layer is left in float where the ratio rises by at least `float_gain_db` and the layers
+    left so far do at most `float_macs` of the multiply-adds.
     `held_out` is the share of the images that judge. Raises UsageError for a value that does not exist.
     """
 

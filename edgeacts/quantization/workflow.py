@@ -18,7 +18,7 @@ from edgeacts.preprocessing import Preprocessing
 from edgeacts.quantization.bias import measure_shifts
 from edgeacts.quantization.calibrating import Calibration, calibrate
 from edgeacts.quantization.checking import check_images, load_model
-from edgeacts.quantization.choosing import choose_float, decibels, try_ranges
+from edgeacts.quantization.choosing import FloatLayers, choose_float, decibels, try_ranges
 from edgeacts.quantization.layers import layers_of
 from edgeacts.quantization.measuring import Judge
 from edgeacts.quantization.progress import stage
@@ -30,10 +30,9 @@ from edgeacts.quantization.static import quantize_static_units
 from edgeacts.quantization.writing import Findings, QuantizeResult, write_model
 from edgeacts.records.quantization import LayerNoise, OutputError, RangeTrial
 
-_SENSITIVITY_MACS = (
-    6e9  # multiply-adds that one layer's trial may take: more images where the network is small
-)
-_BIAS_IMAGES = 64
+# Multiply-adds that one trial may take: of a small network more images are looked at, of a large one fewer.
+_JUDGE_MACS, _LAYER_MACS = 1e10, 2.5e9
+_JUDGE_IMAGES, _LAYER_IMAGES = (16, 128), (8, 64)  # at least, at most
 
 
 @dataclass(frozen=True)
@@ -87,25 +86,47 @@ def post_training(
     learn, judge_images = _split(model, images, chosen)
     with stage(progress, "calibration", len(learn)) as step:
         calibration = calibrate(model, learn, fixed=input_range(model), step=step)
+    judge_images = judge_images[: _affordable(calibration, _JUDGE_MACS, _JUDGE_IMAGES)]
     judge = Judge(calibration.prepared, judge_images)
     with stage(progress, "ranges", len(METHODS)) as step:
         method, trials = try_ranges(model, calibration, chosen, judge, step)
     chosen = replace(chosen, ranges=method)
     calibration, chosen, trials = _correct(model, calibration, chosen, judge, learn, trials, progress)
-    if chosen.sensitivity:
-        layers = layers_of(calibration.prepared)
-        few = Judge(calibration.prepared, judge_images[: _sensitivity_count(calibration)])
-        with stage(progress, "sensitivity", len(layers)) as step:
-            sensitivities = measure_sensitivity(calibration, chosen, few, step=step)
-        with stage(progress, "float layers", chosen.max_float_layers + 1) as step:
-            found = choose_float(model, calibration, chosen, judge, sensitivities, step)
-        result, keep, rows, error = found.model, found.nodes, found.rows, found.error
-    else:
-        result = quantize_static_units(model, calibration, chosen)
-        keep, rows, error = frozenset(), (), judge.error(result)
+    result = quantize_static_units(model, calibration, chosen)
+    error = judge.error(result)
+    found = FloatLayers(frozenset(), (), result, error)
+    if chosen.sensitivity and decibels(error) < chosen.enough_db:
+        found = _float_layers(model, calibration, chosen, judge, (result, error), progress)
     return Quantized(
-        model, result, calibration, chosen, keep, judge, trials, rows, error, len(images), time.perf_counter() - begin
-    )  # fmt: skip
+        source=model,
+        model=found.model,
+        calibration=calibration,
+        settings=chosen,
+        keep_float=found.nodes,
+        judge=judge,
+        trials=trials,
+        layers=found.rows,
+        exact=found.error,
+        images=len(images),
+        seconds=time.perf_counter() - begin,
+    )
+
+
+def _float_layers(
+    model: onnx.ModelProto,
+    calibration: Calibration,
+    settings: QuantizeSettings,
+    judge: Judge,
+    begun: tuple[onnx.ModelProto, OutputError],
+    progress: bool,
+) -> FloatLayers:
+    """Every layer's noise measured, and the noisiest left in float where that pays."""
+    count = _affordable(calibration, _LAYER_MACS, _LAYER_IMAGES)
+    few = Judge(calibration.prepared, judge.images[:count])
+    with stage(progress, "sensitivity", len(layers_of(calibration.prepared))) as step:
+        sensitivities = measure_sensitivity(calibration, settings, few, step=step)
+    with stage(progress, "float layers", settings.max_float_layers) as step:
+        return choose_float(model, calibration, settings, judge, begun, sensitivities, step)
 
 
 def _correct(
@@ -120,8 +141,9 @@ def _correct(
     """With corrected biases where they lower the error."""
     if not settings.bias_correction:
         return calibration, settings, trials
+    some = images[: _affordable(calibration, _JUDGE_MACS, _JUDGE_IMAGES)]
     with stage(progress, "bias correction", 2) as step:
-        corrected = calibration.with_shifts(measure_shifts(calibration, settings, images[:_BIAS_IMAGES]))
+        corrected = calibration.with_shifts(measure_shifts(calibration, settings, some))
         step()
         error = judge.error(quantize_static_units(model, corrected, settings))
         step()
@@ -142,11 +164,11 @@ def _split(
     return images[np.sort(order[judging:])], images[np.sort(order[:judging])]
 
 
-def _sensitivity_count(calibration: Calibration) -> int:
-    """How many images one layer is judged on; a whole number of batches where the model has a size of its own."""
-    macs = sum(layer.multiply_adds for layer in layers_of(calibration.prepared))
+def _affordable(calibration: Calibration, macs: float, allowed: tuple[int, int]) -> int:
+    """How many images a trial takes; a whole number of batches where the model has a size of its own."""
+    each = sum(layer.multiply_adds for layer in layers_of(calibration.prepared))
     unit = max(1, fixed_batch(calibration.prepared))
-    wanted = int(min(64, max(8, _SENSITIVITY_MACS // max(1, macs))))
+    wanted = int(min(allowed[1], max(allowed[0], macs // max(1, each))))
     return max(unit, wanted // unit * unit)
 
 

@@ -1,5 +1,13 @@
 """Frozen records that stages exchange, one file a subject; `Record` says what they have in common."""
 
+from edgeacts.records.accuracy import (
+    GateRecord,
+    GateTry,
+    Judgement,
+    LayerSaturation,
+    PairedDrop,
+    SaturationRecord,
+)
 from edgeacts.records.base import Record, to_builtins
 from edgeacts.records.conformance import ConformanceRecord, ConformanceRow
 from edgeacts.records.divergence import DivergenceRecord, LayerRow
@@ -24,6 +32,7 @@ from edgeacts.records.modes import (
 )
 from edgeacts.records.openvino_quantization import Int8Candidate, OpenVinoQuantizationRecord, Timed
 from edgeacts.records.parity import Budget, Outcome, ParityRow, Verdict
+from edgeacts.records.qat import QatRecord
 from edgeacts.records.quantization import LayerNoise, OutputError, QuantizationRecord, RangeTrial
 from edgeacts.records.training import Epoch, TrainingRecord
 from edgeacts.records.tuning import TunedActivation, TunedForm, TuningEntry, TuningRecord
@@ -40,12 +49,16 @@ __all__ = [
     "ExecutedGraph",
     "ExecutedLayer",
     "ExportRecord",
+    "GateRecord",
+    "GateTry",
+    "Judgement",
     "Int8Candidate",
     "LatencyBlock",
     "LatencyRecord",
     "LatencySeries",
     "LayerNoise",
     "LayerRow",
+    "LayerSaturation",
     "MemoryRecord",
     "MemorySeries",
     "NoiseFloor",
@@ -55,12 +68,15 @@ __all__ = [
     "OutputError",
     "PacedRecord",
     "PacedSeries",
+    "PairedDrop",
     "ParityRow",
     "ProfileRecord",
     "ProfileSeries",
+    "QatRecord",
     "QuantizationRecord",
     "RangeTrial",
     "Record",
+    "SaturationRecord",
     "Subject",
     "SustainedRecord",
     "SustainedSeries",

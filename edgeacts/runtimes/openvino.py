@@ -6,7 +6,7 @@ from pathlib import Path
 
 from edgeacts.errors import UsageError
 from edgeacts.runtimes.base import Session
-from edgeacts.runtimes.openvino_compiling import Compiler, declared
+from edgeacts.runtimes.openvino_compiling import Compiler, Shapes, declared
 from edgeacts.runtimes.openvino_ir import new_core
 from edgeacts.runtimes.openvino_reading import value_names
 from edgeacts.runtimes.openvino_session import OpenVinoSession
@@ -57,8 +57,8 @@ class Looking:
         self._read = self._compiler.read()
         self.names = value_names(self._read.model)
 
-    def open(self, values: Sequence[str]) -> Session:
-        """A session with the named values, as they go by in the file, among its outputs; open dimensions stay open."""
+    def open(self, values: Sequence[str], shapes: Shapes | None = None) -> Session:
+        """A session with the named values, as they go by in the file, among its outputs; for these input shapes, if given."""
         path, model = self._compiler.path, self._read.model.clone()
         inputs, outputs = declared(path, self._read, model)
         values = [v for v in values if v not in {spec.name for spec in outputs}]
@@ -67,6 +67,8 @@ class Looking:
             dataclasses.replace(port_spec(path, p), name=v) for p, v in zip(ports, values, strict=True)
         )
         read = dataclasses.replace(self._read, model=model)
-        session = OpenVinoSession(self._compiler, read, (inputs, outputs + looked), fixed=False)
+        session = OpenVinoSession(
+            self._compiler, read, (inputs, outputs + looked), fixed=False, shapes=shapes
+        )
         session.confirm()
         return session

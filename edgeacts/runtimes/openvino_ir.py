@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -54,21 +55,20 @@ def read_ir(core: Any, path: Path) -> tuple[Any, Stated]:
     Raises UsageError (no weights), DamagedFile or NotAvailable.
     """
     # Other content would be tried by every frontend, each with its complaints on stderr.
-    head = read_bytes(path, "model", MAX_XML_BYTES).lstrip()[:5]
-    if not head.startswith((b"<?xml", b"<net")):
+    text = read_bytes(path, "model", MAX_XML_BYTES)
+    if not text.lstrip()[:5].startswith((b"<?xml", b"<net")):
         raise DamagedFile(f"{path} is not an OpenVINO model")
     weights = path.with_suffix(".bin")
     if not weights.is_file():
         raise UsageError(f"{path} needs its weights beside it: {weights.name} does not exist")
+    _check_weights(text, path, weights)
     try:
         model = core.read_model(path, weights)
     except RuntimeError as error:
         raise DamagedFile(f"openvino cannot read {path}: {one_line(error)}") from error
     if not model.outputs:
         raise DamagedFile(f"{path} holds no model with an output: convert it again")
-    stated = _stated(model, path)
-    _check_weights(model, path, weights)
-    return model, stated
+    return model, _stated(model, path)
 
 
 def stored_precisions(model: Any) -> frozenset[str]:
@@ -84,9 +84,10 @@ def stored_precisions(model: Any) -> frozenset[str]:
     return frozenset((found or {"f32"}) | ({"int8"} if quantized else set()))
 
 
-def _check_weights(model: Any, path: Path, weights: Path) -> None:
-    place = [SECTION, WEIGHTS_HASH]
-    if model.has_rt_info(place) and _text(model, place) != sha256_file(weights):
+def _check_weights(text: bytes, path: Path, weights: Path) -> None:
+    """Before OpenVINO makes sense of them: what they were is written in the .xml, if edgeacts wrote it."""
+    stated = re.search(rb"<%b value=\"([0-9a-f]{64})\"" % WEIGHTS_HASH.encode(), text)
+    if stated is not None and stated[1].decode() != sha256_file(weights):
         raise DamagedFile(
             f"{weights} holds other weights than those {path.name} was written with: convert again"
         )

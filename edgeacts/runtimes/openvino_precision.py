@@ -27,8 +27,8 @@ def layer_precisions(layers: Iterable[Mapping[str, str]]) -> Counter[str]:
 def precisions_of(layers: Sequence[Mapping[str, str]]) -> list[str]:
     """The precision that each layer computes in.
 
-    Where no product and no pooling runs in 8 bits, nothing is quantized: then 8 bits are truth values, of which a layer that
-    selects by them says that it computes in them. It computes in what it gives.
+    Where no product and no pooling runs in 8 bits, nothing is quantized: then 8 bits are truth values or pixels, and a layer
+    that selects by them, or converts them, says that it computes in them. It computes in what it gives.
     """
     found = [_precision(info) for info in layers]
     quantized = any(
@@ -41,7 +41,7 @@ def precisions_of(layers: Sequence[Mapping[str, str]]) -> list[str]:
 
 def _given(info: Mapping[str, str]) -> str:
     name = info.get("outputPrecisions", "").partition(",")[0].lower()
-    return name if name in _FLOATS else "bool"
+    return name or "unknown"
 
 
 def _precision(info: Mapping[str, str]) -> str:

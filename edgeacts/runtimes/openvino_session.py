@@ -26,11 +26,18 @@ class OpenVinoSession(Session):
     """A model file compiled by `compiler`; tensors go by their ONNX names.
 
     With `fixed`, a model with open dimensions is compiled for each set of shapes it is given; with `batch`, the first
-    dimension of each input is that from the beginning.
+    dimension of each input is that from the beginning; with `shapes`, it is compiled for those only.
     """
 
     def __init__(
-        self, compiler: Compiler, read: ReadModel, specs: Specs, *, fixed: bool, batch: int | None = None
+        self,
+        compiler: Compiler,
+        read: ReadModel,
+        specs: Specs,
+        *,
+        fixed: bool,
+        batch: int | None = None,
+        shapes: Shapes | None = None,
     ) -> None:
         inputs, outputs = specs
         if batch is not None:
@@ -42,7 +49,8 @@ class OpenVinoSession(Session):
         self._refused = ""
         self._variants: dict[Any, _Variant] = {}
         self._is_fixed = fixed and any(spec.shape is None or None in spec.shape for spec in inputs)
-        shapes = _shapes_at_first(inputs) if fixed or batch is not None else None
+        if shapes is None and (fixed or batch is not None):
+            shapes = _shapes_at_first(inputs)
         self._current = self._compile(read, shapes)
 
     @property

@@ -20,7 +20,7 @@ from edgeacts.forms.tuned import steps_of
 from edgeacts.latency import benchmark
 from edgeacts.names import check_name
 from edgeacts.records import LatencyRecord, LatencySeries, TunedActivation, TunedForm, TuningEntry
-from edgeacts.tuning.networks import CHANNELS, network_with_relu, prepared, with_form
+from edgeacts.tuning.networks import CHANNELS, PRECISIONS, network_with_relu, prepared, with_form
 
 BASELINE = "relu"
 
@@ -48,6 +48,7 @@ def tune(
     Raises UsageError (runtime, precision, network, tolerance), NotAvailable (the runtime, or what it cannot compute in).
     """
     check_name(settings.runtime, COSTS, "runtime to tune")
+    check_name(settings.precision, PRECISIONS, "precision to tune")
     if not activations:
         raise UsageError("nothing to tune: give at least one activation")
     if not settings.tolerances or not all(t >= 0 for t in settings.tolerances):

@@ -139,7 +139,7 @@ def test_truth_values_are_no_quantization() -> None:
     """A Select says that it computes in 8 bits, those of its condition; without an 8-bit product nothing is quantized."""
     select = {"layerType": "Eltwise", "runtimePrecision": "u8", "primitiveType": "jit_avx2_I8"}
     layers = [select | {"outputPrecisions": "f32"}, select | {"outputPrecisions": "u8"}]
-    assert layer_precisions(layers) == {"f32": 1, "bool": 1}
+    assert layer_precisions(layers) == {"f32": 1, "u8": 1}
     product = {"layerType": "Convolution", "runtimePrecision": "u8", "primitiveType": "brgconv_avx512_i8"}
     assert layer_precisions([*layers, product]) == {"int8": 3}
 
