@@ -206,13 +206,13 @@ g (float[N, 16] x) => (float[N, 4] y) <float[16, 32] w, float[32] b, float[4, 32
 def test_dense_networks_need_no_images(tmp_path: Path) -> None:
     model = with_weights(DENSE, 0.25)
     onnx.save(model, tmp_path / "dense.onnx")
-    results = [quantize_dynamic(tmp_path / "dense.onnx", tmp_path / name) for name in ("a", "b")]
+    x = np.random.default_rng(1).standard_normal((64, 16)).astype(np.float32)
+    results = [quantize_dynamic(tmp_path / "dense.onnx", tmp_path / name, images=x) for name in ("a", "b")]
     made = onnx.load(results[0].portable)
     assert kinds(made).count("MatMulInteger") == 2
     assert kinds(made).count("Mish") == 1
     assert made.functions
     assert results[0].portable.read_bytes() == results[1].portable.read_bytes()
-    x = np.random.default_rng(1).standard_normal((64, 16)).astype(np.float32)
     wanted, found = run(model, x), run(made, x)
     assert np.square(wanted - found).mean() < 3e-3 * wanted.var()
     assert results[0].record.deployed.sqnr_db is not None
