@@ -202,6 +202,8 @@ def _variant_stages(
                 tolerance=settings.tolerance,
             )  # fmt: skip
             verdict.write(verify_folder / f"{name}.json")
+        if "openvino" in settings.runtimes:
+            _write_executed(portable, verify_folder / "executed-openvino.json")
 
     return [
         Stage(
@@ -214,6 +216,15 @@ def _variant_stages(
         Stage("export", export_folder, (checkpoint,), do_export),
         Stage("verify", verify_folder, (checkpoint, portable, inlined), do_verify),
     ]
+
+
+def _write_executed(model: Path, target: Path) -> None:
+    """What OpenVINO executes for the model, where it is installed."""
+    try:
+        with open_runtime(model, "openvino") as session:
+            session.manifest.write(target)  # type: ignore[attr-defined]
+    except NotAvailable:
+        return  # the verdict says so
 
 
 def _train(settings: TrainSettings, folder: Path, dataset: ImageDataset, progress: bool | None) -> None:
