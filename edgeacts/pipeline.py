@@ -205,6 +205,8 @@ def _variant_stages(
                 tolerance=settings.tolerance,
             )  # fmt: skip
             verdict.write(verify_folder / f"{name}.json")
+        if "openvino" in settings.runtimes:
+            _write_executed(portable, verify_folder / "executed-openvino.json")
 
     extra = settings.training.seed, progress
     eight = int8_stages(folder, dataset, images, settings.runtimes, *extra) if settings.int8 else []
@@ -220,6 +222,15 @@ def _variant_stages(
         Stage("verify", verify_folder, (checkpoint, portable, inlined), do_verify),
         *eight,
     ]
+
+
+def _write_executed(model: Path, target: Path) -> None:
+    """What OpenVINO executes for the model, where it is installed."""
+    try:
+        with open_runtime(model, "openvino") as session:
+            session.manifest.write(target)  # type: ignore[attr-defined]
+    except NotAvailable:
+        return  # the verdict says so
 
 
 def _train(settings: TrainSettings, folder: Path, dataset: ImageDataset, progress: bool | None) -> None:
