@@ -58,7 +58,7 @@ def paired(weights: NDArray[np.integer]) -> NDArray[np.int16]:
 
 
 def packed(weights: NDArray[np.integer]) -> NDArray[np.int8]:
-    """[depth, channels] as a convolution of all channels takes them: by 16 channels, or 8, and by four rows, zeros below the last.
+    """[depth, channels] as a convolution of all channels takes them: by 16 or 8 channels and by four rows, zeros below the last.
 
     Where channels are no multiple of 8, the last vector overlaps the one before it.
     """
