@@ -150,7 +150,7 @@ def summary(record: Mapping[str, Any]) -> str:
     lines += [
         "",
         f"INT8 latency at 1x3x{SIZE}x{SIZE} on one thread relative to ReLU INT8 as ONNX Runtime runs it: stock → accelerated, "
-        f"and how much faster than the accelerated float network with the same activation. {found['cpu']} ({record['isa']}), ONNX "
+        f"and how much faster than the accelerated float network with it. {found['cpu']} ({record['isa']}), ONNX "
         f"Runtime {found['versions']['onnxruntime']}, {record['rounds']} interleaved rounds; limits at 95 % are within "
         f"{100 * worst:.1f} %. Outputs {'are the same to the last bit' if same else 'DIFFER'}.",
         "",
