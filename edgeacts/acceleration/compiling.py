@@ -25,7 +25,12 @@ from edgeacts.acceleration.sites import Site
 from edgeacts.errors import EdgeactsError, one_line
 from edgeacts.onnx_metadata import MAX_MODEL_BYTES
 
-_WAYS = {"tables": "none", "depthwise": "activated", "depthwise everywhere": "all"}
+_WAYS = {
+    "tables": "none",
+    "depthwise": "activated",
+    "depthwise everywhere": "all",
+    "convolutions": "convolutions",
+}
 # A table's error grows from layer to layer: by the measure of trained networks, up to this times the sum of the bounds.
 _AMPLIFICATION = 8.0
 _NOISE = 5e-5  # what another order of additions does to a deep float32 network
