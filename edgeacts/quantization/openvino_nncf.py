@@ -63,7 +63,8 @@ def quantize_model(
     """A quantized copy of the model: quantizers stand before layers only, never inside a unit.
 
     `placement` "no-depthwise" leaves depthwise convolutions in float, `keep_float` the operations of those names;
-    `half_range` gives weights 7 bits. Activations are asymmetric 8 bits, weights symmetric a channel, biases corrected. Raises EdgeactsError, or CheckFailed if a unit was cut.
+    `half_range` gives weights 7 bits. Activations are asymmetric 8 bits, weights symmetric a channel, biases corrected.
+    Raises EdgeactsError, or CheckFailed if a unit was cut.
     """
     nncf = load_nncf()
     copy = model.clone()
