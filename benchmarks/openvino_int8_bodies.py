@@ -70,7 +70,9 @@ def lines(x: Any) -> Any:
 def leaky_chain(x: Any) -> Any:
     """HSwish of two shifted LeakyReLUs: a chain that the convolution takes in."""
     for slope in (0.5, 0.6):
-        x = ops.prelu(ops.add(x, ops.constant(np.array([0.3], np.float32))), ops.constant(np.array([slope], np.float32)))
+        x = ops.prelu(
+            ops.add(x, ops.constant(np.array([0.3], np.float32))), ops.constant(np.array([slope], np.float32))
+        )
     return ops.hswish(x)
 
 

@@ -21,6 +21,10 @@ def _number(value: float | None, spec: str = ".2f") -> str:
     return "" if value is None else format(value, spec)
 
 
+def _percent(share: float | None) -> str:
+    return "" if share is None else f"{100 * share:.1f}"
+
+
 def bodies(rows: Sequence[Mapping[str, Any]]) -> str:
     """Ratio to ReLU INT8, cheapest first, and the passes that were added to the network."""
     ordered = sorted(rows, key=lambda row: row["ratio"])
@@ -41,7 +45,8 @@ def placements(rows: Sequence[Mapping[str, Any]]) -> str:
 def networks(found: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
     """A row an activation: what was kept and what it gained."""
     return markdown(
-        ("network", "activation", "float ms", "INT8 ms", "to own float", "to ReLU INT8", "kept", "polynomials' error", "SQNR, dB"),
+        ("network", "activation", "float ms", "INT8 ms", "to own float", "to ReLU INT8", "kept", "form error",
+         "SQNR, dB"),
         [
             (
                 network, r["activation"], _number(r["float_ms"]), _number(r["int8_ms"]), f"**{_number(r['to_float'])}**",
@@ -60,7 +65,7 @@ def trained(rows: Sequence[Mapping[str, Any]]) -> str:
     return markdown(
         ("network", "images", *names),
         [
-            (row["network"], str(row["images"]), *(_number(100 * row["accuracy"][n], ".1f") if n in row["accuracy"] else "" for n in names))
+            (row["network"], str(row["images"]), *(_percent(row["accuracy"].get(name)) for name in names))
             for row in rows
         ],
     )  # fmt: skip
@@ -72,8 +77,8 @@ def about(record: Mapping[str, Any]) -> str:
     versions = found["versions"]
     summed = "in 16 bits, so weights have 7" if record["saturates"] else "in 32 bits"
     return (
-        f"{found['cpu']}, one thread, OpenVINO {versions['openvino']}, NNCF {versions.get('nncf', '')}; sums of two 8-bit products are "
-        f"kept {summed}."
+        f"{found['cpu']}, one thread, OpenVINO {versions['openvino']}, NNCF {versions.get('nncf', 'unknown')}; "
+        f"sums of two 8-bit products are kept {summed}."
     )
 
 

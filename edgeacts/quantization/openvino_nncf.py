@@ -60,10 +60,11 @@ def quantize_model(
     keep_float: frozenset[str] = frozenset(),
     step: Callable[[int], object] = lambda count: None,
 ) -> Any:
-    """A quantized copy of the model: quantizers stand before layers only, never before or inside a unit.
+    """A quantized copy of the model: quantizers stand before layers only, never inside a unit.
 
-    `placement` "no-depthwise" leaves depthwise convolutions in float, `keep_float` the operations of those names; `half_range` gives weights 7 bits. Activations are
-    asymmetric 8 bits, weights symmetric a channel, biases corrected. Raises EdgeactsError, or CheckFailed if a unit was cut.
+    `placement` "no-depthwise" leaves depthwise convolutions in float, `keep_float` the operations of those names;
+    `half_range` gives weights 7 bits. Activations are asymmetric 8 bits, weights symmetric a channel, biases corrected.
+    Raises EdgeactsError, or CheckFailed if a unit was cut.
     """
     nncf = load_nncf()
     copy = model.clone()

@@ -115,7 +115,9 @@ class Variants:
         if unit.cheap or unit.signature is None:
             return None
         if self._ranges is None:
-            self._ranges = input_ranges(self.float_model, self.units, self._images, batch=self._batch, step=step)
+            self._ranges = input_ranges(
+                self.float_model, self.units, self._images, batch=self._batch, step=step
+            )
         low, high = outward(self._ranges[unit.name])
         key = (unit.signature, (low, high), share)
         if key not in self._fits:
