@@ -69,14 +69,16 @@ def to_openvino(
     anew = tolerance is not None or tuning is not None
     bodies = _chosen_anew(proto, precision, tolerance, tuning) if anew else None
     read = read_proto(core, source, proto, precision, bodies)
-    kept = {k: v for k, v in read.metadata.items() if k not in _LEFT_OUT} | {PARENT: sha256_file(source)}
+    kept = carried_metadata(read.metadata, source)
     halve = precision == "f16"
-    xml = _write(read, kept, folder / f"{name}.xml", halve)
+    xml = write_ir(read, kept, folder / f"{name}.xml", halve)
     with_picture = None
     if camera is not None and asked is not None:
         again = read_proto(core, source, load_onnx(source), precision, bodies)
         again.model = with_camera_input(again.model, camera, asked)
-        with_picture = _write(again, kept | {"edgeacts.camera": camera}, folder / f"{name}.camera.xml", halve)
+        with_picture = write_ir(
+            again, kept | {"edgeacts.camera": camera}, folder / f"{name}.camera.xml", halve
+        )
     inlined = _write_inlined(source, proto, folder / f"{name}.openvino.onnx")
     return OpenVinoFiles(xml, xml.with_suffix(".bin"), inlined, with_picture, read.forms)
 
@@ -97,7 +99,12 @@ def _chosen_anew(
     return bodies_on("openvino", precision, uses_in(proto), {f.name: f for f in proto.functions}, wish)
 
 
-def _write(read: ReadModel, metadata: Mapping[str, str], xml: Path, halve: bool) -> Path:
+def carried_metadata(stated: Mapping[str, str], source: Path) -> dict[str, str]:
+    """What an OpenVINO file says of itself: the portable file's metadata without other runtimes' parts, and its hash."""
+    return {k: v for k, v in stated.items() if k not in _LEFT_OUT} | {PARENT: sha256_file(source)}
+
+
+def write_ir(read: ReadModel, metadata: Mapping[str, str], xml: Path, halve: bool = False) -> Path:
     """Weights first, then the .xml with their hash: a reader never sees an .xml that fits no weights."""
     from openvino import save_model
 

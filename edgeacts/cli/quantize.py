@@ -14,6 +14,7 @@ from edgeacts.cli.quantize_gate import (
     judgement,
     quantize_judged,
 )
+from edgeacts.cli.quantize_openvino import OPENVINO, add_openvino_options, openvino_action
 from edgeacts.cli.verify import stated_preprocessing
 from edgeacts.errors import UsageError
 
@@ -89,6 +90,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="dense networks: 8-bit weights, ranges taken while it runs; needs no data",
     )
     add_gate(parser)
+    add_openvino_options(parser)
 
 
 def settings_from(arguments: argparse.Namespace) -> QuantizeSettings:
@@ -115,13 +117,15 @@ def action(arguments: argparse.Namespace) -> int:
     if arguments.dynamic:
         return report(arguments, quantize_dynamic(arguments.model, arguments.out))
     dataset = calibration_data(Path(arguments.model), arguments.data, arguments.data_root, arguments.images)
+    chosen = limit(dataset, train=max(arguments.images, len(dataset.classes)), seed=arguments.seed).train
+    if arguments.runtime == OPENVINO:
+        return openvino_action(arguments, dataset.preprocessing.normalize(chosen.images), chosen.labels)
     if not arguments.no_gate:
         result, judged = quantize_judged(arguments, settings, dataset)
         report(arguments, result)
         print(judgement(judged))
         return 0 if judged.gate.passed else 1
     check_no_gate(arguments)
-    chosen = limit(dataset, train=max(arguments.images, len(dataset.classes)), seed=arguments.seed).train
     result = quantize(
         arguments.model, dataset.preprocessing.normalize(chosen.images), arguments.out, settings=settings,
         labels=chosen.labels, progress=on_terminal(),

@@ -30,6 +30,7 @@ from edgeacts.records.modes import (
     ThroughputRecord,
     ThroughputSeries,
 )
+from edgeacts.records.openvino_quantization import Int8Candidate, OpenVinoQuantizationRecord, Timed
 from edgeacts.records.parity import Budget, Outcome, ParityRow, Verdict
 from edgeacts.records.qat import QatRecord
 from edgeacts.records.quantization import LayerNoise, OutputError, QuantizationRecord, RangeTrial
@@ -50,6 +51,7 @@ __all__ = [
     "ExportRecord",
     "GateRecord",
     "GateTry",
+    "Int8Candidate",
     "Judgement",
     "LatencyBlock",
     "LatencyRecord",
@@ -60,6 +62,7 @@ __all__ = [
     "MemoryRecord",
     "MemorySeries",
     "NoiseFloor",
+    "OpenVinoQuantizationRecord",
     "OperatorTime",
     "Outcome",
     "OutputError",
@@ -79,6 +82,7 @@ __all__ = [
     "SustainedSeries",
     "ThroughputRecord",
     "ThroughputSeries",
+    "Timed",
     "TrainingRecord",
     "TunedActivation",
     "TunedForm",
