@@ -55,7 +55,9 @@ def int8_stages(
         judged = judge(done, dataset, out=out, progress=bool(progress))
         write_quantized(judged.done, portable, out)
         judged.gate.write(out / GATE_FILE)
-        judged.saturation.write(out / SATURATION_FILE)
+        (out / SATURATION_FILE).unlink(missing_ok=True)
+        if judged.saturation is not None:
+            judged.saturation.write(out / SATURATION_FILE)
 
     def do_verify() -> None:
         chosen = [runtime for runtime in runtimes if runtime in _RUNTIMES] or ["onnxruntime"]

@@ -4,11 +4,13 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import onnx
 import pytest
 from coarse import coarsened
 from quantizing import exported
 from tinted import tinted_digits
 
+from edgeacts import data
 from edgeacts.cli import main
 from edgeacts.errors import UsageError
 from edgeacts.quantization import Quantized, QuantizeSettings, layers_of, post_training, product_nodes
@@ -132,12 +134,22 @@ def ran(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, st
     return code, out, err
 
 
-def test_the_command_judges_and_says_so(
-    trained_digits: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def model(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The file states its preprocessing, and the data set can be asked for by name."""
     monkeypatch.setenv("COLUMNS", "80")
-    model = trained_digits / "export" / "model.onnx"
-    common = (model, "--data", "digits", "--images", 64, "--ranges", "minmax", "--no-bias-correction")
+    monkeypatch.setitem(data.SOURCES, "tinted", lambda request: DATASET)
+    proto = onnx.load(exported("mish", tmp_path_factory.getbasetemp()))
+    proto.metadata_props.add(key="edgeacts.preprocessing", value=DATASET.preprocessing.to_json())
+    path = tmp_path_factory.mktemp("model") / "model.onnx"
+    onnx.save(proto, path)
+    return path
+
+
+def test_the_command_judges_and_says_so(
+    model: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    common = (model, "--data", "tinted", "--images", 64, "--ranges", "minmax", "--no-bias-correction")
     code, out, err = ran(capsys, *common, "--out", tmp_path, "--max-drop", 5)
     assert (code, err) == (0, "")
     gate, saturation = (
@@ -179,10 +191,9 @@ def test_the_command_judges_and_says_so(
     ],
 )
 def test_options_that_do_not_go_together(
-    trained_digits: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path, options: tuple, text: str
+    model: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path, options: tuple, text: str
 ) -> None:
-    model = trained_digits / "export" / "model.onnx"
-    code, _, err = ran(capsys, model, "--data", "digits", "--out", tmp_path, *options)
+    code, _, err = ran(capsys, model, "--data", "tinted", "--out", tmp_path, *options)
     assert code == 2
     assert text in err
 
