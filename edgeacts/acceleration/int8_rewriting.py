@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import helper, numpy_helper
+from onnx import TensorProto, helper, numpy_helper
 
 from edgeacts.acceleration.graph import attributes, consumers, import_domain, producers, use_counts
 from edgeacts.acceleration.int8_regions import DEQUANTIZE, QUANTIZE
-from edgeacts.acceleration.int8_tables import ByteTable
+from edgeacts.acceleration.int8_tables import SIGN, ByteTable
 from edgeacts.acceleration.markers import QUANTIZED_LEAKY, Markers
 from edgeacts.acceleration.placed import DOMAIN, Placed
 from edgeacts.acceleration.sites import Site
@@ -24,7 +24,6 @@ CONV = "QLinearConv"
 _OWNERS = frozenset(
     {CONV, "Depthwise8", "Lookup", "QGemm", "QLinearAdd", "QLinearMatMul", "QLinearMul", QUANTIZE}
 )
-_SIGN = np.uint8(0x80)  # int8 as the uint8 that is 128 more
 _LARGEST = 2.0**30  # a sum times its scale must stay a whole number of int32
 
 
@@ -171,15 +170,17 @@ class _Int8Rewriter:
         c, name = plan.convolution, node.output[0]
         before = after = None
         source, target = node.input[0], name
+        every, signed_in, signed_out = np.arange(256, dtype=np.uint8), c.signed_in, c.signed_out
         if plan.before is not None:
             source, before = plan.before.input[0], self._table(plan.before, "on its input")
+            signed_in = self._signed(plan.before.input[2])
         if plan.after is not None:
             target, after = plan.after.output[0], self._table(plan.after, "on its output")
-        if c.signed_in:
-            before = (np.arange(256, dtype=np.uint8) if before is None else before) ^ _SIGN
-        if c.signed_out:
-            every = np.arange(256, dtype=np.uint8) ^ _SIGN
-            after = every if after is None else after[every]
+            signed_out = self._signed(plan.after.input[4])
+        if signed_in:  # the kernel's own numbers are of uint8
+            before = (every if before is None else before)[every ^ SIGN]
+        if signed_out:
+            after = (every if after is None else after) ^ SIGN
         inputs = [source]
         for suffix, array in (("weights", paired(c.weights)), ("bias", c.bias), ("scale", c.scale)):
             inputs.append(f"{name}_edgeacts_{suffix}")
@@ -222,9 +223,11 @@ class _Int8Rewriter:
             site = self.site(node)
             if site is None:
                 continue
-            source, target = node.input[0], node.output[0]
-            if node.op_type != QUANTIZED_LEAKY:  # not fused: DequantizeLinear, marker, QuantizeLinear
-                source, target = self._around(node, makers, readers, uses)
+            if node.op_type == QUANTIZED_LEAKY:
+                source, target, zeros = node.input[0], node.output[0], (node.input[2], node.input[4])
+            else:  # not fused: DequantizeLinear, marker, QuantizeLinear
+                first, last_one = self._around(node, makers, readers, uses)
+                source, target, zeros = first.input[0], last_one.output[0], (_zero(first), _zero(last_one))
             maker = makers.get(source)
             alone = maker is not None and maker.op_type in _OWNERS and uses[source] == 1
             new = helper.make_node(
@@ -233,7 +236,7 @@ class _Int8Rewriter:
                 [target],
                 name=f"{target}_lookup",
                 domain=DOMAIN,
-                table=site.lookup.tolist() if site.lookup is not None else [],
+                table=self._bytes(site, *zeros).tolist(),
             )
             kernel, layout = (
                 "int8 table, in place" if alone else "int8 table",
@@ -243,14 +246,24 @@ class _Int8Rewriter:
             node.CopyFrom(new)
         self._drop_doubles()
 
+    def _bytes(self, site: Site, zero_in: str, zero_out: str) -> ByteTable:
+        """The site's table for values of the types that these zero points have."""
+        every = np.arange(256, dtype=np.uint8)
+        assert site.lookup is not None  # noqa: S101  site() gives no others
+        table = site.lookup[every ^ SIGN] if self._signed(zero_in) else site.lookup
+        return table ^ SIGN if self._signed(zero_out) else table
+
+    def _signed(self, zero_point: str) -> bool:
+        return zero_point in self.weights and self.weights[zero_point].data_type == TensorProto.INT8
+
     def _around(
         self,
         node: onnx.NodeProto,
         makers: dict[str, onnx.NodeProto],
         readers: dict[str, list[onnx.NodeProto]],
         uses: Mapping[str, int],
-    ) -> tuple[str, str]:
-        """What the DequantizeLinear before a marker reads and the QuantizeLinear behind it writes."""
+    ) -> tuple[onnx.NodeProto, onnx.NodeProto]:
+        """The DequantizeLinear before a marker and the QuantizeLinear behind it."""
         maker, following = makers.get(node.input[0]), readers.get(node.output[0], [])
         if (
             maker is None
@@ -261,13 +274,17 @@ class _Int8Rewriter:
         ):
             raise EdgeactsError(f"the optimizer has moved the INT8 activation {node.output[0]} out of reach")
         self._replaced.add(following[0].output[0])
-        return maker.input[0], following[0].output[0]
+        return maker, following[0]
 
     def _drop_doubles(self) -> None:
         """QuantizeLinear nodes whose output a table writes now."""
         kept = [n for n in self.graph.node if not (n.op_type == QUANTIZE and n.output[0] in self._replaced)]
         del self.graph.node[:]
         self.graph.node.extend(kept)
+
+
+def _zero(node: onnx.NodeProto) -> str:
+    return node.input[2] if len(node.input) > 2 else ""
 
 
 def _channels_last(graph: onnx.GraphProto) -> set[str]:

@@ -57,16 +57,17 @@ def quantize_model(
     placement: str,
     half_range: bool,
     batch: int = 1,
+    keep_float: frozenset[str] = frozenset(),
     step: Callable[[int], object] = lambda count: None,
 ) -> Any:
     """A quantized copy of the model: quantizers stand before layers only, never before or inside a unit.
 
-    `placement` "no-depthwise" leaves depthwise convolutions in float; `half_range` gives weights 7 bits. Activations are
+    `placement` "no-depthwise" leaves depthwise convolutions in float, `keep_float` the operations of those names; `half_range` gives weights 7 bits. Activations are
     asymmetric 8 bits, weights symmetric a channel, biases corrected. Raises EdgeactsError, or CheckFailed if a unit was cut.
     """
     nncf = load_nncf()
     copy = model.clone()
-    left = {name for unit in units for name in unit.operations}
+    left = {name for unit in units for name in unit.operations} | keep_float
     if placement == "no-depthwise":
         left |= depthwise_names(copy)
     overflow = nncf.OverflowFix.ENABLE if half_range else nncf.OverflowFix.DISABLE

@@ -54,8 +54,8 @@ class Variants:
         self.path, self._images = path, images
         self._half_range, self._batch = half_range, batch
         self._read = read_file(path)
-        self._float = _folded(self._read.model)
-        self.units = find_units(self._float, self._read.activations)
+        self.float_model = _folded(self._read.model)
+        self.units = find_units(self.float_model, self._read.activations)
         self._ranges: dict[str, Range] | None = None
         self._functions: dict[str, Callable[[NDArray[np.float64]], NDArray[np.float64]]] = {}
         self._fits: dict[tuple[str, Range, float], Gate | None] = {}
@@ -63,12 +63,12 @@ class Variants:
     @property
     def placements(self) -> tuple[str, ...]:
         """Those that differ for this model."""
-        return PLACEMENTS if depthwise_names(self._float) else PLACEMENTS[:1]
+        return PLACEMENTS if depthwise_names(self.float_model) else PLACEMENTS[:1]
 
     def exported(self, placement: str, step: Step = lambda count: None) -> Variant:
         """Activations as they were exported."""
         model = quantize_model(
-            self._float, self.units, self._images,
+            self.float_model, self.units, self._images,
             placement=placement, half_range=self._half_range, batch=self._batch, step=step,
         )  # fmt: skip
         return Variant(placement, placement, None, model)
@@ -115,7 +115,7 @@ class Variants:
         if unit.cheap or unit.signature is None:
             return None
         if self._ranges is None:
-            self._ranges = input_ranges(self._float, self.units, self._images, batch=self._batch, step=step)
+            self._ranges = input_ranges(self.float_model, self.units, self._images, batch=self._batch, step=step)
         low, high = outward(self._ranges[unit.name])
         key = (unit.signature, (low, high), share)
         if key not in self._fits:
@@ -128,7 +128,7 @@ class Variants:
     def _function(self, unit: Unit) -> Callable[[NDArray[np.float64]], NDArray[np.float64]]:
         signature = unit.signature or unit.name
         if signature not in self._functions:
-            self._functions[signature] = evaluator(self._float, unit)
+            self._functions[signature] = evaluator(self.float_model, unit)
         return self._functions[signature]
 
 
