@@ -37,6 +37,7 @@ from edgeacts.tables import compile_table
 
 NETWORKS = {
     "mobilenet_v2": "MobileNetV2 1.0",
+    "mobilenet_v3_large": "MobileNetV3 Large",
     "shufflenet_v2": "ShuffleNetV2 1.0",
     "squeezenet1_1": "SqueezeNet 1.1",
 }

@@ -5,14 +5,13 @@ python benchmarks/latency.py [--comparisons 100] [--part aa,five,load,agreement]
 aa         a model against its copy: "faster" or "slower" at most 5 times in 100
 five       a model against one that takes 5 % longer: "slower" at least 90 times in 100, within 60 s each
 load       as aa, and half-way another process begins to compute or to fill the memory bus: no false verdict beyond 5 %
-agreement  medians within 5 % of OpenVINO's benchmark_app and of ONNX Runtime's own profiler
+agreement  medians within 5 % of OpenVINO's benchmark_app (.onnx, .xml, throughput) and of ONNX Runtime's own profiler
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import re
 import shutil
 import statistics
 import subprocess
@@ -27,6 +26,7 @@ from typing import Any
 
 import numpy as np
 import onnx
+from agreement import TOOLS, agreement
 from onnx import TensorProto, helper, numpy_helper
 from tqdm import tqdm
 
@@ -48,7 +48,6 @@ LOADS = {  # each ends with the process that started it
 }
 TYPICAL_S = 6.0  # of a comparison: the load is switched on after half of it
 RUNS = 6  # of ours and theirs in turn, for the agreement
-PROFILED_RUNS = 400
 
 Row = dict[str, Any]
 
@@ -139,62 +138,6 @@ def compare_under_load(models: Sequence[Path], seed: int) -> Row:
         return {"load": kind, **compare(models, seed)}
 
 
-def agreement(model: Path) -> Iterator[Row]:
-    """Our median over theirs, run in turn; the median of the quotients counts, since the machine's speed changes."""
-    for theirs, runtime, measure in (
-        ("benchmark_app", "openvino", benchmark_app_ms),
-        ("ONNX Runtime's profiler", "onnxruntime", profiler_ms),
-    ):
-        pairs = []
-        for turn in tqdm(range(RUNS), desc=theirs, leave=False):
-            before = measure(model)
-            record = benchmark([model], runtimes=[runtime], within=None, budget_s=4, seed=turn)
-            pairs.append([record.series[0].median_ns / 1e6, statistics.fmean([before, measure(model)])])
-        quotients = [ours / others for ours, others in pairs]
-        yield {"of": theirs, "runtime": runtime, "pairs_ms": pairs, "ratio": statistics.median(quotients)}
-
-
-def benchmark_app_ms(model: Path) -> float:
-    """Median latency by OpenVINO's own tool: latency hint, one thread, one stream, synchronous."""
-    tool = Path(sys.executable).parent / "benchmark_app"
-    command = [str(tool), "-m", str(model), "-d", "CPU", "-hint", "latency", "-api", "sync", "-t", "2"]
-    with tempfile.TemporaryDirectory() as folder:
-        # Its options for threads and streams go with no hint only; what a configuration file says, goes with any.
-        config = Path(folder) / "config.json"
-        config.write_text(json.dumps({"CPU": {"INFERENCE_NUM_THREADS": 1, "NUM_STREAMS": 1}}))
-        command += ["-infer_precision", "f32", "-load_config", str(config)]
-        done = subprocess.run(command, capture_output=True, text=True, check=True)
-    found = re.search(r"Median:\s+([0-9.]+) ms", done.stdout)
-    if found is None:
-        raise SystemExit(f"benchmark_app printed no median:\n{done.stdout[-2000:]}")
-    return float(found[1])
-
-
-def profiler_ms(model: Path) -> float:
-    """Median duration of `model_run` in ONNX Runtime's profile, in a process of its own."""
-    command = [sys.executable, __file__, "--profile", str(model)]
-    return float(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
-
-
-def profile(model: Path) -> float:
-    """The same, in this process."""
-    import onnxruntime as ort
-
-    with tempfile.TemporaryDirectory() as folder:
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = 1
-        options.enable_profiling = True
-        options.profile_file_prefix = str(Path(folder) / "profile")
-        session = ort.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
-        shape = session.get_inputs()[0].shape
-        feeds = {"x": np.random.default_rng(0).standard_normal(shape).astype(np.float32)}
-        for _ in range(PROFILED_RUNS):
-            session.run(None, feeds)
-        events = json.loads(Path(session.end_profiling()).read_text())
-    runs = [event["dur"] for event in events if event.get("name") == "model_run"]
-    return statistics.median(runs[PROFILED_RUNS // 10 :]) / 1e3
-
-
 def bars(found: Row) -> Row:
     """What is promised, and what came out."""
     result: Row = {}
@@ -248,10 +191,12 @@ def carry_out(
             for seed in tqdm(range(len(rows), comparisons), desc=part):
                 rows.append(act([base, other], seed))
                 save()
-        if "agreement" in parts and "agreement" not in found:
+        if "agreement" in parts:
             larger = network(folder / "larger.onnx", found["true_ratio"]["layers"], AGREEMENT_SIDE)
-            found["agreement"] = list(agreement(larger))
-            save()
+            rows = found.setdefault("agreement", [])
+            for name in [name for name in TOOLS if name not in {row["of"] for row in rows}]:
+                rows.append(agreement(name, larger, RUNS))
+                save()
 
 
 def main() -> int:
@@ -263,11 +208,7 @@ def main() -> int:
     parser.add_argument(
         "--calibration", type=float, default=120.0, metavar="S", help="seconds to find the true ratio"
     )
-    parser.add_argument("--profile", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
-    if arguments.profile:
-        print(profile(arguments.profile))
-        return 0
     parts = arguments.part.split(",")
     if unknown := [part for part in parts if part not in PARTS]:
         parser.error(f"unknown part {unknown[0]!r}: {', '.join(PARTS)}")

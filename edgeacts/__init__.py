@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from edgeacts.modules import ActivationModule
     from edgeacts.parity import locate, verify
     from edgeacts.preprocessing import Preprocessing
+    from edgeacts.quantization import QuantizeSettings, quantize
     from edgeacts.report import build_report
     from edgeacts.runtimes import open_session
     from edgeacts.swapping import swap
@@ -48,6 +49,8 @@ _HOME = {
     "verify": "edgeacts.parity",
     "measure_conformance": "edgeacts.conformance",
     "benchmark": "edgeacts.latency",
+    "QuantizeSettings": "edgeacts.quantization",
+    "quantize": "edgeacts.quantization",
     "build_report": "edgeacts.report",
 }
 
@@ -58,6 +61,7 @@ __all__ = [
     "Form",
     "Parameter",
     "Preprocessing",
+    "QuantizeSettings",
     "TrainSettings",
     "X",
     "__version__",
@@ -72,6 +76,7 @@ __all__ = [
     "locate",
     "measure_conformance",
     "open_session",
+    "quantize",
     "swap",
     "train",
     "verify",

@@ -15,6 +15,7 @@ PACKAGES = (
     "onnxruntime",
     "onnxscript",
     "openvino",
+    "nncf",
     "numpy",
     "sympy",
     "pytorch-lightning",

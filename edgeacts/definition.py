@@ -13,6 +13,7 @@ import sympy
 from edgeacts import atoms
 from edgeacts.atoms import X, normal_cdf, sigmoid, softplus
 from edgeacts.errors import UsageError
+from edgeacts.program import Program
 
 __all__ = ["Activation", "Fact", "Form", "Parameter", "X", "normal_cdf", "sigmoid", "softplus"]
 
@@ -55,9 +56,12 @@ class Fact:
 class Form:
     """Another way to compute the activation, within `bound` · max(1, |x|) of the formula.
 
-    `bound` is a number or an expression in the parameters. The form is either an `expression`, or a `native` ONNX operator,
-    which exists since opset `since`, with `attributes` (name -> expression in the parameters) and `constants` as further
-    inputs. `channel_native` is the operator that takes the parameter as a second input, for parameters per channel.
+    `bound` is a number or an expression in the parameters. The form is one of three:
+    an `expression`;
+    a `native` ONNX operator, which exists since opset `since`, with `attributes` (name -> expression in the parameters) and
+    `constants` as further inputs, and `channel_native`, the operator that takes the parameter as a second input, for
+    parameters per channel;
+    a `program`, whose steps are carried out as they stand, for the values of the parameters it was made for.
     `at_minus_infinity` is False for operators that runtimes compute as x·gate(x), which gives NaN at -∞.
     """
 
@@ -71,6 +75,7 @@ class Form:
     since: int = 1
     channel_native: str | None = None
     at_minus_infinity: bool = True
+    program: Program | None = None
 
     def bound_at(self, values: Mapping[str, float]) -> float:
         """The bound as a number, for these values of the parameters."""
@@ -147,9 +152,9 @@ class Activation:
         if len(set(names)) != len(names):
             raise UsageError(f"activation {self.name}: form names must differ from each other, not {names}")
         for form in self.forms:
-            if (form.expression is None) == (form.native is None):
+            if [form.expression, form.native, form.program].count(None) != 2:
                 raise UsageError(
-                    f"activation {self.name}: form {form.name!r} needs an expression or a native operator, and not both"
+                    f"activation {self.name}: form {form.name!r} needs an expression, a native operator or a program, one of them"
                 )
 
     def _check_symbols(self) -> None:

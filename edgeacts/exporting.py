@@ -48,6 +48,8 @@ def export(
     output_names: Sequence[str] | None = None,
     dynamic_batch: bool = True,
     metadata: Mapping[str, str] | None = None,
+    tuning: str | Path | None = None,
+    body_for: str | None = None,
     images: NDArray[np.float32] | None = None,
     runtimes: Sequence[str] | None = None,
     parent_sha256: str = "",
@@ -58,13 +60,16 @@ def export(
 
     `example` is one input (a tensor, or a tuple of them); the first dimension becomes a dynamic batch. Our activations are
     exported as functions in the cheapest form within `tolerance`·max(1, |x|), torch's own stay what they are.
-    `images` are inputs to judge the files on, besides random ones and extremes.
+    `tuning` is a file of `edgeacts tune`, by which OpenVINO's forms are chosen; with `body_for` = "onnxruntime" the functions'
+    own bodies as well, for that runtime without kernels. `images` are inputs to judge the files on,
+    besides random ones and extremes.
     Raises UsageError (training mode, opset, example) or EdgeactsError (torch cannot export the model).
     """
     begin = time.perf_counter()
     exported = to_onnx(
         model, example, path, opset=opset, tolerance=tolerance, form=form, input_names=input_names,
         output_names=output_names, dynamic_batch=dynamic_batch, metadata=metadata,
+        tuning=tuning, body_for=body_for,
     )  # fmt: skip
     verdict = verify(
         model, exported.portable, images=images, label=label, reference_sha256=parent_sha256, expected_metadata=metadata,
@@ -84,6 +89,8 @@ def export_checkpoint(
     opset: int = 20,
     tolerance: float = TOLERANCE,
     form: str | None = None,
+    tuning: str | Path | None = None,
+    body_for: str | None = None,
     images: NDArray[np.float32] | None = None,
     runtimes: Sequence[str] | None = None,
     progress: bool = False,
@@ -105,7 +112,8 @@ def export_checkpoint(
     result = export(
         loaded.model, example, folder / f"{name}.onnx", opset=opset, tolerance=tolerance, form=form, input_names=["image"],
         output_names=["logits"], metadata=checkpoint_metadata(loaded), images=images, runtimes=runtimes,
-        parent_sha256=loaded.sha256, label=loaded.path.name, progress=progress,
+        parent_sha256=loaded.sha256, label=loaded.path.name, progress=progress, tuning=tuning,
+        body_for=body_for,
     )  # fmt: skip
     result.verdict.write(folder / "verdict.json")
     result.record.write(folder / "export.json")

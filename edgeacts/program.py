@@ -84,24 +84,18 @@ class Program:
 def compile_program(expression: Any) -> Program:
     """The program of an expression that `atoms.stabilise` has been applied to. Raises UsageError naming what it cannot read."""
     builder = _Builder()
-    result = builder.visit(sympy.sympify(expression))
-    steps = builder.steps
-    if result != len(steps) - 1:  # the result is a shared step: make it the last one
-        steps = steps[: result + 1]
-    last_use = [-1] * len(steps)
-    for index, step in enumerate(steps):
-        for argument in step.args:
-            last_use[argument] = index
-    names = sorted({str(s.value) for s in steps if s.op == "input"}, key=lambda n: (n != "x", n))
-    return Program(tuple(steps), tuple(names), tuple(last_use))
+    return builder.finish(builder.visit(sympy.sympify(expression)))
 
 
-class _Builder:
+class Steps:
+    """Collects the steps of a program; equal ones become one."""
+
     def __init__(self) -> None:
         self.steps: list[Step] = []
         self._known: dict[Step, int] = {}
 
     def emit(self, op: str, *args: int, value: float | str | bool | None = None) -> int:
+        """The number of the step that is this operation on these steps."""
         step = Step(op, args, value)
         key = Step(op, args, repr(value))  # 0.0 and False are equal as keys, not as values
         if key not in self._known:
@@ -110,8 +104,21 @@ class _Builder:
         return self._known[key]
 
     def constant(self, value: float | bool) -> int:
+        """The step that is this number."""
         return self.emit("constant", value=value)
 
+    def finish(self, result: int) -> Program:
+        """The program whose result is that step; what comes after it is dropped."""
+        steps = self.steps[: result + 1]
+        last_use = [-1] * len(steps)
+        for index, step in enumerate(steps):
+            for argument in step.args:
+                last_use[argument] = index
+        names = sorted({str(s.value) for s in steps if s.op == "input"}, key=lambda n: (n != "x", n))
+        return Program(tuple(steps), tuple(names), tuple(last_use))
+
+
+class _Builder(Steps):
     def number(self, e: Any) -> int:
         if e.is_extended_real is False or e.has(sympy.zoo, sympy.nan):
             raise UsageError(f"a formula cannot use the number {e}: it is not real")

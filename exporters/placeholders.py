@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 
 from edgeacts.definition import Activation
 from edgeacts.errors import UsageError
-from edgeacts.forms import DOMAIN, DOMAIN_VERSION, Choice, attribute_names, choose, operator_name
+from edgeacts.forms import DOMAIN, DOMAIN_VERSION, Choice, attribute_names, choose, choose_for, operator_name
 from edgeacts.modules import ActivationModule
 
 
@@ -50,15 +51,43 @@ class FrozenActivation(nn.Module):
 
 @dataclass(frozen=True)
 class Functions:
-    """The functions one definition needs: its form, and the parameter lists (scalar: (), per channel: names) that occur."""
+    """The functions one definition needs: its form, and the parameter lists (scalar: (), per channel: names) and values."""
 
     choice: Choice
     signatures: tuple[tuple[str, ...], ...]
+    points: tuple[Mapping[str, float], ...]
 
 
-def freeze(
-    model: nn.Module, *, tolerance: float, opset: int, form: str | None
-) -> tuple[nn.Module, dict[str, Functions]]:
+@dataclass(frozen=True)
+class Chooser:
+    """How forms are chosen: within `tolerance`, for `opset`; the one called `form`, or the fastest on `runtime` by `tuning`."""
+
+    tolerance: float
+    opset: int
+    form: str | None = None
+    runtime: str | None = None
+    tuning: str | Path | None = None
+
+    def __call__(
+        self,
+        definition: Activation,
+        points: Sequence[Mapping[str, float]],
+        signatures: Iterable[tuple[str, ...]],
+    ) -> Choice:
+        """The choice; by the definition's own order where no runtime is given, or parameters differ by channel."""
+        if self.form is not None or self.runtime is None or any(signatures):
+            return choose(definition, points, tolerance=self.tolerance, opset=self.opset, form=self.form)
+        return choose_for(
+            definition,
+            points,
+            runtime=self.runtime,
+            tolerance=self.tolerance,
+            opset=self.opset,
+            tuning=self.tuning,
+        )
+
+
+def freeze(model: nn.Module, choose_form: Chooser) -> tuple[nn.Module, dict[str, Functions]]:
     """Replace every ActivationModule in `model` by its frozen twin; gives the functions needed, by operator name."""
     modules = {
         n: m for n, m in model.named_modules(remove_duplicate=False) if isinstance(m, ActivationModule)
@@ -73,10 +102,10 @@ def freeze(
     functions: dict[str, Functions] = {}
     for operator, definition in definitions.items():
         members = [m for m in modules.values() if m.activation == definition]
-        choice = choose(
-            definition, [v for m in members for v in _points(m)], tolerance=tolerance, opset=opset, form=form
-        )
-        functions[operator] = Functions(choice, tuple(dict.fromkeys(_per_channel(m) for m in members)))
+        points = tuple(v for m in members for v in _points(m))
+        signatures = tuple(dict.fromkeys(_per_channel(m) for m in members))
+        choice = choose_form(definition, points, signatures)
+        functions[operator] = Functions(choice, signatures, points)
     twins: dict[int, nn.Module] = {}
     for name, module in modules.items():
         choice = functions[module.activation.operator].choice

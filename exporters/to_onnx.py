@@ -20,10 +20,13 @@ import torch
 from onnx import inliner
 from torch import Tensor, nn
 
+from edgeacts.bodies import FORMS_KEY
+from edgeacts.bodies import METADATA_KEY as BODIES_KEY
 from edgeacts.errors import EdgeactsError, UsageError
-from edgeacts.exporters.placeholders import FrozenActivation, freeze
+from edgeacts.exporters.placeholders import Chooser, FrozenActivation, Functions, freeze
+from edgeacts.exporters.runtime_forms import Use, Wish, bodies_text
 from edgeacts.files import atomic_path
-from edgeacts.forms import DOMAIN, DOMAIN_VERSION, OPSETS, TOLERANCE, Choice, function
+from edgeacts.forms import DOMAIN, DOMAIN_VERSION, OPSETS, TOLERANCE, Choice, function, operator_name
 from edgeacts.piecewise import METADATA_KEY, table_key
 from edgeacts.tables import NotTabulated, compile_table
 
@@ -58,10 +61,14 @@ def to_onnx(
     output_names: Sequence[str] | None = None,
     dynamic_batch: bool = True,
     metadata: Mapping[str, str] | None = None,
+    tuning: str | Path | None = None,
+    body_for: str | None = None,
 ) -> Exported:
     """PATH.onnx and PATH.inlined.onnx of a model in eval mode, for inputs like `example` (any batch size).
 
-    Our activations become functions in the cheapest form within `tolerance`·max(1, |x|); torch's own stay what they are.
+    Our activations become functions in the cheapest form within `tolerance`·max(1, |x|); torch's own stay what they are. The
+    form that is fastest on OpenVINO travels in the metadata; with `tuning`, as that file of `edgeacts tune` says.
+    `body_for` = "onnxruntime": the functions' own bodies are those that are fastest on that runtime without kernels.
     The files are checked by onnx.checker and hold the opset that was asked for.
     Raises UsageError (training mode, opset, form, example) or EdgeactsError (torch cannot export the model).
     """
@@ -70,7 +77,7 @@ def to_onnx(
     inputs = (example,) if isinstance(example, Tensor) else tuple(example)
     _check_request(model, inputs, opset)
     names = _input_names(model, len(inputs), input_names)
-    frozen, choices = freeze(_copy(model), tolerance=tolerance, opset=opset, form=form)
+    frozen, choices = freeze(_copy(model), Chooser(tolerance, opset, form, body_for, tuning))
     proto = _torch_export(frozen, inputs, opset, names, output_names, dynamic_batch)
     _name_apart(proto)
     for needed in choices.values():
@@ -78,7 +85,9 @@ def to_onnx(
     forms = {n: f.choice for n, f in choices.items()}
     described = dict(metadata or {})
     if forms:
-        described |= {"edgeacts.forms": form_metadata(forms), METADATA_KEY: table_metadata(proto, forms)}
+        described |= {FORMS_KEY: form_metadata(forms), METADATA_KEY: table_metadata(proto, forms)}
+        if form is None and (bodies := _bodies(proto, choices, Wish(tolerance, opset, tuning))):
+            described[BODIES_KEY] = bodies
     _finish(proto, opset, described, any_functions=bool(choices))
     twin = inliner.inline_local_functions(proto)
     for which, target in ((proto, portable), (twin, inlined)):
@@ -86,6 +95,16 @@ def to_onnx(
         with atomic_path(target) as temporary:
             onnx.save(which, temporary)
     return Exported(portable, inlined, opset, forms, _operators(proto))
+
+
+def _bodies(proto: onnx.ModelProto, choices: Mapping[str, Functions], wish: Wish) -> str:
+    """Metadata with the bodies of runtimes that other forms suit better."""
+    uses = [
+        Use(operator_name(f.choice.activation, p), f.choice.activation, f.points, p)
+        for f in choices.values()
+        for p in f.signatures
+    ]
+    return bodies_text(uses, {f.name: f for f in proto.functions}, wish)
 
 
 def export_paths(path: str | Path) -> tuple[Path, Path]:

@@ -15,7 +15,7 @@ from torch import nn
 
 from edgeacts.definition import Activation
 from edgeacts.errors import EdgeactsError, UsageError
-from edgeacts.models import mobilenet_v2, shufflenet_v2, squeezenet
+from edgeacts.models import mobilenet_v2, mobilenet_v3, shufflenet_v2, squeezenet
 from edgeacts.modules import ActivationLike, activation_factory
 from edgeacts.names import check_name
 
@@ -39,16 +39,26 @@ class Builder(Protocol):
 
 
 class Network(NamedTuple):
-    """A row of the table: name, builder, the activation of its paper, its widths (None: any in (0, 4])."""
+    """A row of the table: name, builder, the activation of its paper, its widths (None: any in (0, 4]).
+
+    `own` builds the network of a paper that has more activations than that one; it is used when no activation is asked for.
+    """
 
     name: str
     build: Builder
     activation: str
     widths: tuple[float, ...] | None
+    own: Builder | None = None
 
 
 NETWORKS = (
     Network("mobilenet_v2", mobilenet_v2.mobilenet_v2, "relu6", None),
+    Network(
+        "mobilenet_v3_large", mobilenet_v3.mobilenet_v3_large, "hardswish", None, mobilenet_v3.papers_large
+    ),
+    Network(
+        "mobilenet_v3_small", mobilenet_v3.mobilenet_v3_small, "hardswish", None, mobilenet_v3.papers_small
+    ),
     Network("shufflenet_v2", shufflenet_v2.shufflenet_v2, "relu", shufflenet_v2.WIDTHS),
     Network("squeezenet1_0", squeezenet.squeezenet1_0, "relu", squeezenet.WIDTHS),
     Network("squeezenet1_1", squeezenet.squeezenet1_1, "relu", squeezenet.WIDTHS),
@@ -93,17 +103,18 @@ def build_model(
     """A network [N, in_channels, H, W] -> logits [N, num_classes], freshly initialised, in training mode.
 
     `activation` is a name, an `Activation` or a callable that gives a new module for a channel count; None
-    means the network's own (`network(name).activation`). Each place gets a module of its own, so trained
-    parameters are not shared. `width` scales the channels. `small_images` (28 to 64 pixels) leaves out one
-    halving at the start; names and shapes of the weights stay the same. `minimum_size` of the result is the
-    least H and W.
+    means the network's own (`network(name).activation`, and ReLU where MobileNetV3's paper has it). Each place
+    gets a module of its own, so trained parameters are not shared. `width` scales the channels. `small_images`
+    (28 to 64 pixels) leaves out one halving at the start; names and shapes of the weights stay the same.
+    `minimum_size` of the result is the least H and W.
     Raises UsageError for an unknown name and for values that the network does not have.
     """
     row = network(name)
     _check_width(row, width)
     _check_count("num_classes", num_classes)
     _check_count("in_channels", in_channels)
-    return row.build(
+    build = row.own if activation is None and row.own is not None else row.build
+    return build(
         _factory(row.activation if activation is None else activation),
         width=width,
         num_classes=num_classes,

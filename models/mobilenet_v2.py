@@ -29,13 +29,13 @@ def divisible_channels(channels: float, divisor: int = 8) -> int:
 
 
 class ConvNormActivation(nn.Sequential):
-    """activation(norm(conv(x))): a convolution without bias that keeps H and W at stride 1."""
+    """activation(norm(conv(x))): a convolution without bias that keeps H and W at stride 1; None: norm(conv(x))."""
 
     def __init__(
         self,
         channels_in: int,
         channels_out: int,
-        activation: Callable[[int], nn.Module],
+        activation: Callable[[int], nn.Module] | None,
         *,
         kernel: int = 3,
         stride: int = 1,
@@ -44,7 +44,7 @@ class ConvNormActivation(nn.Sequential):
         super().__init__(
             nn.Conv2d(channels_in, channels_out, kernel, stride, kernel // 2, groups=groups, bias=False),
             nn.BatchNorm2d(channels_out),
-            activation(channels_out),
+            *([] if activation is None else [activation(channels_out)]),
         )
 
 

@@ -45,11 +45,11 @@ def make(**changes: Any) -> Activation:
         ),
         (
             {"forms": (Form("f", 0, "neither"),)},
-            "mine: form 'f' needs an expression or a native operator, and not both",
+            "mine: form 'f' needs an expression, a native operator or a program, one of them",
         ),
         (
             {"forms": (Form("f", 0, "both", native="Relu", expression=X),)},
-            "needs an expression or a native operator",
+            "needs an expression, a native operator or a program",
         ),
         (
             {"parameters": (K,)},

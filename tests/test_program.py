@@ -267,7 +267,7 @@ def test_selection_keeps_every_bit() -> None:
 
 
 def run_in_onnxruntime(op: str, values: list[np.ndarray]) -> np.ndarray:
-    builder = forms._Builder(activation("relu"), ())
+    builder = forms.functions._Builder(activation("relu"), ())
     builder.operator(op, [f"i{k}" for k in range(len(values))], capped=False)
     builder.rename_last("y")
     kinds = [TensorProto.BOOL if v.dtype == bool else TensorProto.FLOAT for v in values]

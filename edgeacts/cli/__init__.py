@@ -20,10 +20,12 @@ _VERBS = MappingProxyType(
         "run": ("edgeacts.cli.run", "train, export, verify, benchmark and report in one folder"),
         "train": ("edgeacts.cli.train", "train a network with an activation, write a checkpoint"),
         "export": ("edgeacts.cli.export", "checkpoint -> portable ONNX and its inlined twin"),
+        "quantize": ("edgeacts.cli.quantize", "portable ONNX -> its 8-bit twin, accuracy measured"),
         "verify": ("edgeacts.cli.verify", "prove that an ONNX file computes what the model computes"),
         "conformance": ("edgeacts.cli.conformance", "how exactly runtimes compute activations, in ULP"),
         "accelerate": ("edgeacts.cli.accelerate", "compile an ONNX file for this machine, with its kernels"),
         "bench": ("edgeacts.cli.bench", "measure latency, models interleaved"),
+        "tune": ("edgeacts.cli.tune", "measure the forms of activations on a runtime of this machine"),
         "report": ("edgeacts.cli.report", "one self-contained HTML page from run folders or records"),
         "list": ("edgeacts.cli.list", "what there is: activations, models, data, runtimes"),
         "explain": (
@@ -55,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         return _fail(str(known), known.exit_code, debug)
     except KeyboardInterrupt:
-        again = "; the same command goes on from here" if {"run", "train"} & set(arguments[:2]) else ""
+        again = "; the same command goes on from here" if _resumable(arguments) else ""
         return _fail(f"interrupted{again}", INTERRUPTED, debug)
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -65,6 +67,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         return _fail(f"{where}{error.strerror or error}", 1, debug)
+
+
+def _resumable(arguments: Sequence[str]) -> bool:
+    """Whether the command leaves a resume point behind."""
+    return bool({"run", "train"} & set(arguments[:2])) or any(a.startswith("--qat") for a in arguments)
 
 
 def _fail(text: str, code: int, debug: bool) -> int:

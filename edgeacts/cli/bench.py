@@ -18,6 +18,7 @@ from edgeacts.cli.options import (
     write_json,
 )
 from edgeacts.errors import CheckFailed
+from edgeacts.runtimes import runtime_names
 
 _NUMBERS = ("f32", "bf16", "f16")
 _WITHIN, _BUDGET_S, _TOLERANCE = 0.02, 60.0, 0.05
@@ -30,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "for, or the time is used up. `cannot tell` means that the difference, if any, is lost in this machine's noise."
     )
     parser.add_argument("models", nargs="+", metavar="MODEL", help="ONNX files, ours or not")
-    add_runtime(parser, "onnxruntime,accelerated,openvino")
+    add_runtime(parser, ",".join(runtime_names()))
     parser.add_argument(
         "--precision",
         type=_width,

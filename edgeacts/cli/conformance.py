@@ -7,6 +7,7 @@ from pathlib import Path
 
 from edgeacts.cli.options import names, on_terminal, seed, write_json
 from edgeacts.records import ConformanceRecord
+from edgeacts.runtimes import runtime_names
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -19,8 +20,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--runtime",
         type=names,
         metavar="NAMES",
-        default=("onnxruntime", "accelerated", "openvino"),
-        help="default onnxruntime,accelerated,openvino",
+        default=runtime_names(),
+        help=f"default {','.join(runtime_names())}",
     )
     parser.add_argument("--activation", type=names, metavar="NAMES", help="default all of the catalogue")
     parser.add_argument(

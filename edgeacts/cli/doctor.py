@@ -51,11 +51,20 @@ def action(arguments: argparse.Namespace) -> int:
         print(wrapped(f"ONNX Runtime providers: {', '.join(providers)}"))
     kernels = _kernels() if "onnxruntime" not in missing else "need onnxruntime"
     print(wrapped(f"kernels: {kernels}"))
+    saturation = _saturation() if "onnxruntime" not in missing else "needs onnxruntime"
+    print(wrapped(f"INT8: {saturation}"))
     for package, text in missing.items():
         print(wrapped(f"missing: {package}, {text}"))
     print(f"missing packages: {len(missing) or 'none'}")
     write_json(
-        arguments, {"circumstances": found, "missing": missing, "providers": providers, "kernels": kernels}
+        arguments,
+        {
+            "circumstances": found,
+            "missing": missing,
+            "providers": providers,
+            "kernels": kernels,
+            "saturation": saturation,
+        },
     )
     return 0
 
@@ -69,3 +78,12 @@ def _kernels() -> str:
         return f"{reason}; everything works without them, slower"
     others = ", ".join(name for name in native.ISAS if native.has(name))
     return f"{native.isa()} (this CPU has: {others}; {native.ISA_VARIABLE} chooses); compiled models in {cache_folder()}"
+
+
+def _saturation() -> str:
+    """Whether 8-bit sums are cut here, and what that means for a file."""
+    from edgeacts.quantization.saturation import probe
+
+    found = probe()
+    advice = "; edgeacts quantize says what it costs, --reduce-range yes avoids it" if found.saturates else ""
+    return f"{found}{advice}"

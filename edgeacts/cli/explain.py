@@ -5,18 +5,36 @@ from __future__ import annotations
 import argparse
 import json
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from edgeacts.bodies import FORMS_KEY
+from edgeacts.bodies import METADATA_KEY as BODIES_KEY
+from edgeacts.cli import explain_forms
 from edgeacts.cli.options import wrapped, write_json
-from edgeacts.errors import DamagedFile
+from edgeacts.errors import DamagedFile, UsageError
 from edgeacts.piecewise import METADATA_KEY
+from edgeacts.records import ExecutedActivation, ExecutedGraph
+from edgeacts.runtimes import open_runtime, unreadable
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """NAME or MODEL.onnx."""
     parser.add_argument(
-        "subject", metavar="ACTIVATION|MODEL.onnx", help="an activation's name, or an ONNX file"
+        "subject",
+        metavar="ACTIVATION|MODEL",
+        help="an activation's name, or an ONNX or OpenVINO file",
+    )
+    parser.add_argument(
+        "--runtime",
+        choices=("accelerated", "openvino"),
+        help="what runs the model; default accelerated, openvino for an .xml",
+    )
+    parser.add_argument(
+        "--executed-precision",
+        choices=("f32", "bf16", "f16"),
+        help="with openvino: what to compute in; default f32",
     )
     parser.add_argument(
         "--threads",
@@ -25,16 +43,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="threads that acceleration is explained for; default 1",
     )
+    explain_forms.add_arguments(parser)
 
 
 def action(arguments: argparse.Namespace) -> int:
     """Print what is known about the activation or the file."""
-    subject = arguments.subject
-    facts = (
-        _model(Path(subject), arguments.threads)
-        if subject.lower().endswith(".onnx")
-        else _activation(subject)
-    )
+    facts = _facts(arguments)
     for name, value in facts.items():
         if isinstance(value, dict):
             print(f"{name}:")
@@ -46,7 +60,56 @@ def action(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _activation(name: str) -> dict[str, Any]:
+def _facts(arguments: argparse.Namespace) -> dict[str, Any]:
+    subject, suffix = arguments.subject, Path(arguments.subject).suffix.lower()
+    if suffix not in (".onnx", ".xml"):
+        return _activation(subject, arguments)
+    runtime = arguments.runtime or ("openvino" if suffix == ".xml" else "accelerated")
+    if arguments.executed_precision and runtime != "openvino":
+        raise UsageError("--executed-precision is for openvino: add --runtime openvino")
+    if reason := unreadable(runtime, Path(subject)):
+        raise UsageError(reason)
+    about = _model(Path(subject), arguments) if suffix == ".onnx" else {"file": subject}
+    if runtime == "openvino":
+        return about | _on_openvino(Path(subject), arguments.threads, arguments.executed_precision or "f32")
+    return about | _acceleration(Path(subject), arguments.threads)
+
+
+def _on_openvino(path: Path, threads: int, precision: str) -> dict[str, Any]:
+    """What OpenVINO executes, layer by layer."""
+    with open_runtime(path, "openvino", threads=threads, precision=precision) as session:
+        graph: ExecutedGraph = session.manifest  # type: ignore[attr-defined]
+        metadata = session.metadata  # type: ignore[attr-defined]
+    kinds = Counter(
+        (one.layer_type, one.primitive or "no kernel named", one.precision) for one in graph.layers
+    )
+    types = {layer.name: layer.layer_type for layer in graph.layers}
+    return {
+        **(
+            {"metadata": {k: v[:200] for k, v in sorted(metadata.items())} or "none"}
+            if path.suffix == ".xml"
+            else {}
+        ),
+        "executed by": f"OpenVINO {graph.runtime_version}, {graph.precision_asked} asked for, {graph.precision} executed",
+        "layers executed": {f"{t}, {p}, {x}": n for (t, p, x), n in kinds.most_common()},
+        "activations executed": {
+            one.name: (
+                f"{one.operator} ({one.form or 'as written'}), {one.precision}, "
+                + (f"fused into {one.fused_into} ({one.primitive})" if one.fused_into else _apart(one, types))
+            )
+            for one in graph.activations
+        }
+        or "none of ours",
+    }
+
+
+def _apart(one: ExecutedActivation, types: Mapping[str, str]) -> str:
+    kinds = Counter(types[name] for name in one.layers)
+    listed = ", ".join(f"{n} {kind}" if n > 1 else kind for kind, n in kinds.items())
+    return f"layers of its own: {listed} ({one.primitive or 'no kernel named'})" if kinds else "folded away"
+
+
+def _activation(name: str, arguments: argparse.Namespace) -> dict[str, Any]:
     from edgeacts.activations import activation
     from edgeacts.forms import choose
     from edgeacts.plan import asymptotes
@@ -69,6 +132,7 @@ def _activation(name: str) -> dict[str, Any]:
         "ONNX function": f"edgeacts::{definition.operator}",
         "forms, cheapest first": forms,
         "exported by default": choose(definition).form.name,
+        **explain_forms.runtime_forms(definition, tolerance=arguments.tolerance, tuning=arguments.tuning),
         "facts": {
             f"f{chr(39) * f.order}({f.x:g})": f"{f.y:g} ± {f.within:g}: {f.why}" for f in definition.facts
         },
@@ -76,7 +140,7 @@ def _activation(name: str) -> dict[str, Any]:
     }
 
 
-def _model(path: Path, threads: int) -> dict[str, Any]:
+def _model(path: Path, arguments: argparse.Namespace) -> dict[str, Any]:
     from edgeacts.onnx_metadata import read_model
 
     model = read_model(path)
@@ -102,18 +166,20 @@ def _model(path: Path, threads: int) -> dict[str, Any]:
         "operators": ", ".join(f"{op} {n}" for op, n in operators.most_common()),
         "activation functions": functions or "none: activations are plain operators",
         "forms": described or "not stated",
+        "forms for OpenVINO": explain_forms.model_forms(
+            model, tolerance=arguments.tolerance, tuning=arguments.tuning
+        )
+        or "none: no activation of the catalogue is a function",
         "metadata": {k: v[:200] for k, v in sorted(metadata.items()) if k not in _OWN} or "none",
-        **_acceleration(path, threads),
     }
 
 
-_OWN = ("edgeacts.forms", METADATA_KEY)
+_OWN = (FORMS_KEY, BODIES_KEY, METADATA_KEY)
 
 
 def _acceleration(path: Path, threads: int) -> dict[str, Any]:
     """What open_session(path, accelerate=True) runs on this machine, per activation."""
     from edgeacts.errors import EdgeactsError
-    from edgeacts.runtimes import open_runtime
 
     try:
         with open_runtime(path, threads=threads, accelerate=True) as session:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from edgeacts.cli.options import add_training, duration, given_training, names, share, write_json
 from edgeacts.errors import UsageError
+from edgeacts.runtimes import runtime_names
 
 if TYPE_CHECKING:
     from edgeacts.pipeline import RunResult
@@ -31,12 +32,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--runtime",
         type=names,
         metavar="NAMES",
-        help="comma-separated; default onnxruntime,accelerated,openvino",
+        help=f"comma-separated; default {','.join(runtime_names())}",
     )
     parser.add_argument("--provider", metavar="NAME", help="ONNX Runtime execution provider; default cpu")
     parser.add_argument("--opset", type=int, metavar="N", help="ONNX opset to export; default 20")
     parser.add_argument(
         "--tolerance", type=float, metavar="E", help="error an activation's form may have; default 1e-5"
+    )
+    parser.add_argument(
+        "--int8",
+        action="store_const",
+        const=True,
+        help="also quantize, verify and measure each network in 8 bits",
     )
     parser.add_argument("--bench-threads", type=int, metavar="N", help="threads of the benchmark; default 1")
     parser.add_argument(
@@ -62,6 +69,7 @@ def action(arguments: argparse.Namespace) -> int:
         "provider": arguments.provider,
         "opset": arguments.opset,
         "tolerance": arguments.tolerance,
+        "int8": arguments.int8,
         "bench_threads": arguments.bench_threads,
         "bench_precision": arguments.bench_precision,
         "bench_budget_s": arguments.bench_budget,

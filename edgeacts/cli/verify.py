@@ -9,6 +9,7 @@ from typing import Any
 from edgeacts.cli.images import validation_images
 from edgeacts.cli.locating import add_locating, check_locating, locate_action
 from edgeacts.cli.options import names, numbers, on_terminal, seed, sizes, write_json
+from edgeacts.runtimes import runtime_names
 
 BATCHES = (1, 2, 7)
 
@@ -23,13 +24,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "reference", metavar="REFERENCE", help="checkpoint (.safetensors, .json) or ONNX file"
     )
-    parser.add_argument("candidate", metavar="ONNX", help="the ONNX file to judge")
+    parser.add_argument("candidate", metavar="MODEL", help="the ONNX or OpenVINO file to judge")
     parser.add_argument(
         "--runtime",
         type=names,
         metavar="NAMES",
-        default=("onnxruntime", "accelerated", "openvino"),
-        help="default onnxruntime,accelerated,openvino",
+        default=runtime_names(),
+        help=f"default {','.join(runtime_names())}",
     )
     parser.add_argument(
         "--threads",
@@ -115,9 +116,9 @@ def _reference(path: Path) -> tuple[Any, dict[str, Any], Any, str | None]:
 
 
 def stated_preprocessing(path: Path) -> Any:
-    """The preprocessing in an ONNX file's metadata, or None."""
-    from edgeacts.onnx_metadata import read_metadata
+    """The preprocessing in a model file's metadata, or None."""
     from edgeacts.preprocessing import Preprocessing
+    from edgeacts.runtimes import model_metadata
 
-    text = read_metadata(path).get("edgeacts.preprocessing")
+    text = model_metadata(path).get("edgeacts.preprocessing")
     return None if text is None else Preprocessing.from_json(text)

@@ -9,7 +9,7 @@ import msgspec
 
 from edgeacts.errors import EdgeactsError, NotAvailable
 from edgeacts.parity.budgets import coarsest
-from edgeacts.parity.claims import file_precisions, form_bound
+from edgeacts.parity.claims import file_precisions, form_bound, granted_bound
 from edgeacts.parity.comparing import Place, bare_row, compare
 from edgeacts.parity.inputs import InputSet
 from edgeacts.parity.matrix import Cell
@@ -27,10 +27,10 @@ class Candidate:
     def __init__(self, path: Path, measured: Sequence[Measured], tolerance: float) -> None:
         self.path = path
         self._measured = measured
-        self._form_bound = min(form_bound(path), tolerance)
+        self._stated_bound, self._tolerance = form_bound(path), tolerance
         self._own_precisions = file_precisions(path)
         self._executed: dict[tuple[str, str, str], str] = {}
-        self._budgets: dict[tuple[str, str], dict[str, Budget]] = {}
+        self._budgets: dict[tuple[str, str, float], dict[str, Budget]] = {}
 
     @property
     def budgets(self) -> tuple[Budget, ...]:
@@ -46,9 +46,10 @@ class Candidate:
                 executed = self._what_ran(session, cell)
                 wrong = self._not_as_asked(cell, executed)
                 judged = coarsest("+".join([cell.precision if wrong else executed, *self._own_precisions]))
+                bound = granted_bound(session, self._stated_bound, self._tolerance)
                 for one, inputs, batch in self._work(cell, judged, batches):
                     place = self._place(cell, executed, inputs.name, batch)
-                    for row in self._compare(session, place, one, inputs, self._budget(judged, one)):
+                    for row in self._compare(session, place, one, inputs, self._budget(judged, one, bound)):
                         yield _failed(row, wrong) if wrong else row
         except NotAvailable:
             raise
@@ -86,10 +87,10 @@ class Candidate:
         given = [m for m in self._measured if m.inputs.name not in _MADE_UP]
         return given or [m for m in self._measured if m.inputs.name == "random"]
 
-    def _budget(self, precision: str, one: Measured) -> Mapping[str, Budget]:
-        key = (precision, one.inputs.name)
+    def _budget(self, precision: str, one: Measured, form_bound: float) -> Mapping[str, Budget]:
+        key = (precision, one.inputs.name, form_bound)
         if key not in self._budgets:
-            self._budgets[key] = {b.output: b for b in one.budgets(precision, self._form_bound)}
+            self._budgets[key] = {b.output: b for b in one.budgets(precision, form_bound)}
         return self._budgets[key]
 
     def _compare(

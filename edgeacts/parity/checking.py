@@ -15,6 +15,7 @@ from tqdm import tqdm
 from edgeacts.circumstances import circumstances
 from edgeacts.errors import EdgeactsError, NotAvailable, UsageError
 from edgeacts.files import sha256_file
+from edgeacts.names import check_name
 from edgeacts.parity.budgets import FORM_BOUND_AT_MOST
 from edgeacts.parity.candidates import Candidate
 from edgeacts.parity.claims import metadata_rows
@@ -24,12 +25,12 @@ from edgeacts.parity.matrix import Cell, cells
 from edgeacts.parity.noise import measure
 from edgeacts.parity.references import ModuleReference, OnnxReference, Reference
 from edgeacts.records import ParityRow, Verdict
-from edgeacts.runtimes import TensorSpec, open_runtime
+from edgeacts.runtimes import TensorSpec, open_runtime, runtime_names, unreadable
 
 if TYPE_CHECKING:
     from torch import nn
 
-RUNTIMES = ("onnxruntime", "accelerated", "openvino")
+RUNTIMES = runtime_names()
 BATCHES = (1, 2, 7)
 
 
@@ -64,9 +65,11 @@ def verify(
     """
     begin, path = time.perf_counter(), Path(candidate)
     asked = (precisions,) if isinstance(precisions, str) else precisions
-    work, skipped = cells(runtimes, asked, (threads,) if isinstance(threads, int) else threads)
+    able, unable = _readers(path, runtimes)
+    work, skipped = cells(able, asked, (threads,) if isinstance(threads, int) else threads)
+    skipped |= unable
     taken_in, sha256 = circumstances(), sha256_file(path)
-    with open_runtime(path, "onnxruntime") as session:
+    with open_runtime(path, "openvino" if path.suffix.lower() == ".xml" else "onnxruntime") as session:
         specs = session.inputs, session.outputs
     sets = input_sets(specs[0], _given(images, inputs), sizes or {}, seed)
     batches, fixed = _batches(specs[0], batches, skipped)
@@ -91,6 +94,15 @@ def verify(
         seconds=time.perf_counter() - begin,
         circumstances=taken_in,
     )
+
+
+def _readers(path: Path, runtimes: Sequence[str]) -> tuple[Sequence[str], dict[str, str]]:
+    """(those that read such a file, the others with the reason); all of them, if that is none."""
+    for name in runtimes:
+        check_name(name, runtime_names(), "runtime")
+    unable = {name: reason for name in runtimes if (reason := unreadable(name, path))}
+    able = [name for name in runtimes if name not in unable]
+    return (able, unable) if able else (runtimes, {})
 
 
 def _given(images: NDArray[np.float32] | None, inputs: Given | None) -> dict[str, Given]:

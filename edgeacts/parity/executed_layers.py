@@ -65,19 +65,20 @@ def executed_layers(
 
 
 class OpenVinoExecuted:
-    """Values as further outputs of the model that OpenVINO then compiles."""
+    """Values as further outputs of the model that OpenVINO then compiles; the file is read once."""
 
     def __init__(self, path: Path, place: Place) -> None:
-        from edgeacts.runtimes.openvino import value_names
+        from edgeacts.runtimes.openvino import Looking
 
-        self.names = value_names(path)
-        self._path, self._threads, self._precision = path, resolve_threads(place.threads), place.precision
+        self._looking = Looking(path, threads=resolve_threads(place.threads), precision=place.precision)
+        self._fixed = place.level != "dynamic"
+        self.names = self._looking.names
 
     def look(self, names: Sequence[str], runs: Runs) -> Iterator[Arrays]:
         """Compile with the named values as outputs, and run."""
-        from edgeacts.runtimes.openvino import open_looked_at
-
-        with open_looked_at(self._path, names, threads=self._threads, precision=self._precision) as session:
+        kinds = [{name: array.shape for name, array in feeds.items()} for feeds in runs]
+        alike = self._fixed and all(kind == kinds[0] for kind in kinds)
+        with self._looking.open(names, kinds[0] if alike else None) as session:
             for feeds in runs:
                 yield session.infer(feeds)
 

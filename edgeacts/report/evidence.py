@@ -15,6 +15,7 @@ from edgeacts.records import (
     ColdRecord,
     ConformanceRecord,
     DivergenceRecord,
+    ExecutedGraph,
     ExportRecord,
     LatencyRecord,
     MemoryRecord,
@@ -34,6 +35,7 @@ KINDS: dict[str, type[Record]] = {
     "verdict": Verdict,
     "latency": LatencyRecord,
     "divergence": DivergenceRecord,
+    "executed": ExecutedGraph,
     "conformance": ConformanceRecord,
     "cold": ColdRecord,
     "paced": PacedRecord,
@@ -47,6 +49,7 @@ WRITTEN_BY = {
     "export": "export",
     "verdict": "verify",
     "divergence": "verify --locate",
+    "executed": "export --format openvino",
     "conformance": "conformance",
 }
 """The verb that writes a kind of record; all others are `bench`'s."""

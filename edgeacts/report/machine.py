@@ -1,10 +1,12 @@
 """What really ran: machines and versions, what each series executed, what was skipped, and every file."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from edgeacts.circumstances import Circumstances
-from edgeacts.report.cells import MISSING, Cell, Table, bytes_cell, figure, source_cell, words
+from edgeacts.records import ExecutedActivation, ExecutedGraph
+from edgeacts.report.cells import MISSING, Cell, Table, bytes_cell, count_cell, figure, source_cell, words
 from edgeacts.report.evidence import Evidence, Source, Sourced
 from edgeacts.report.variants import RUNTIME_NAMES, Setting, Variant
 
@@ -82,6 +84,52 @@ def executed_table(variants: Sequence[Variant], settings: Sequence[Setting]) -> 
         rows.append((words(variant.label), *cells, source_cell(source)))
     columns = ("variant", "setting", *keys, "file size", "model file", "source")
     return Table("executed", "What each series executed", columns, tuple(rows)) if rows else None
+
+
+def layers_table(evidence: Evidence) -> Table | None:
+    """How each activation runs: in which layers, by which kernel, in which precision, fused into what; alike ones share a row."""
+    rows = []
+    for item in evidence.of(ExecutedGraph):
+        types = {layer.name: layer.layer_type for layer in item.record.layers}
+        alike = Counter(_how(one, types) for one in item.record.activations)
+        for (operator, form, bound, where, kernel, precision), count in alike.items():
+            told = (operator, form or MISSING, bound, where, kernel or MISSING, precision or MISSING)
+            rows.append(
+                (
+                    words(item.record.model),
+                    words(f"{item.record.runtime}, {item.record.precision_asked}"),
+                    *map(words, told),
+                    count_cell(count),
+                    source_cell(item.source),
+                )
+            )
+    columns = (
+        *("model", "runtime, asked for", "activation", "form", "bound", "runs", "kernel", "precision"),
+        *("nodes", "source"),
+    )
+    note = (
+        "Read from the runtime's own executed graph. A kernel is of the layer that the activation is fused into, or of "
+        "the last of its own layers."
+    )
+    return (
+        Table("executed-activations", "How each activation was executed", columns, tuple(rows), note=note)
+        if rows
+        else None
+    )
+
+
+def _how(one: ExecutedActivation, types: Mapping[str, str]) -> tuple[str, str, str, str, str, str]:
+    kinds = Counter(types.get(name, "?") for name in one.layers)
+    apart = ", ".join(f"{n} {kind}" if n > 1 else kind for kind, n in kinds.items())
+    where = (
+        f"fused into {types.get(one.fused_into, '?')}"
+        if one.fused_into
+        else f"as {apart}"
+        if apart
+        else "folded away"
+    )
+    bound = MISSING if one.bound is None else f"{one.bound:.1e}"
+    return one.operator, one.form, bound, where, one.primitive, one.precision
 
 
 def skipped_table(evidence: Evidence) -> Table | None:

@@ -235,7 +235,7 @@ def _of_origin(
             tables=_present(
                 machine.machine_table(evidence) if evidence.sources else None, machine.skipped_table(evidence)
             ),
-            folded=_present(machine.executed_table(variants, settings)),
+            folded=_present(machine.layers_table(evidence), machine.executed_table(variants, settings)),
         ),
     ]
 

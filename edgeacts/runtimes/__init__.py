@@ -10,6 +10,7 @@ from typing import Any, Protocol, cast
 
 from edgeacts.errors import NotAvailable, UsageError
 from edgeacts.names import check_name
+from edgeacts.onnx_metadata import read_metadata
 from edgeacts.runtimes.base import Executed, Session, TensorSpec
 
 __all__ = [
@@ -19,11 +20,13 @@ __all__ = [
     "TensorSpec",
     "levels",
     "load_runtime",
+    "model_metadata",
     "open_runtime",
     "open_session",
     "precisions",
     "resolve_threads",
     "runtime_names",
+    "unreadable",
 ]
 
 _ADAPTERS = {
@@ -54,6 +57,7 @@ class _Adapter(Protocol):
         precision: str,
         accelerate: bool,
         streams: int,
+        batch: int | None,
     ) -> Session:
         """A session of the model; arguments are already checked, except `provider` and `accelerate`."""
 
@@ -101,6 +105,7 @@ def open_runtime(
     precision: str = "f32",
     accelerate: bool = False,
     streams: int = 1,
+    batch: int | None = None,
 ) -> Session:
     """The model at `path`, opened and checked: close it, or use it in a `with` block.
 
@@ -108,8 +113,10 @@ def open_runtime(
     runtime itself knows. `accelerate` (onnxruntime on the CPU) runs the model compiled for this machine: made
     and checked when it is first opened, then cached. Where that fails or does not pay, the model as it is
     runs, and `executed()` says why. With `streams` above 1, so many runs at once share the threads: each thread
-    of yours runs a call of its own from `bind`. Raises UsageError (unknown name, missing file), DamagedFile, NotAvailable
-    (runtime, provider) or CheckFailed (something else than what was asked for would run).
+    of yours runs a call of its own from `bind`. `batch` (openvino) is the first dimension of every input where the
+    file leaves it open: OpenVINO fuses activations only where it knows all shapes. Raises UsageError (unknown name,
+    missing file), DamagedFile, NotAvailable (runtime, provider) or CheckFailed (something else than what was
+    asked for would run).
     """
     adapter = _adapter(runtime)
     chosen = adapter.LEVELS[-1] if level is None else check_name(level, adapter.LEVELS, f"{runtime} level")
@@ -129,6 +136,7 @@ def open_runtime(
         precision=precision,
         accelerate=accelerate,
         streams=streams,
+        batch=batch,
     )
 
 
@@ -141,6 +149,7 @@ def open_session(
     provider: str = "cpu",
     precision: str = "f32",
     accelerate: bool = False,
+    batch: int | None = None,
 ) -> Any:
     """A real `onnxruntime.InferenceSession` (or `openvino.CompiledModel`) of the model at `path`.
 
@@ -154,7 +163,25 @@ def open_session(
         provider=provider,
         precision=precision,
         accelerate=accelerate,
+        batch=batch,
     ).native
+
+
+def unreadable(runtime: str, path: Path) -> str:
+    """Why a runtime cannot read a file of this suffix, "" where it can: OpenVINO alone reads its own .xml."""
+    own = path.suffix.lower() == ".xml" and runtime != "openvino"
+    return (
+        f"{path.name} is an OpenVINO model, which {runtime} does not read: give the .onnx file" if own else ""
+    )
+
+
+def model_metadata(path: Path) -> dict[str, str]:
+    """What an .onnx or .xml file says of itself. Raises UsageError, DamagedFile, or NotAvailable (.xml without openvino)."""
+    if path.suffix.lower() == ".xml":
+        from edgeacts.runtimes.openvino_ir import new_core, read_ir
+
+        return read_ir(new_core(), path)[1].metadata
+    return read_metadata(path)
 
 
 def resolve_threads(threads: int) -> int:

@@ -20,6 +20,7 @@ def open_model(
     precision: str,
     accelerate: bool,
     streams: int = 1,
+    batch: int | None = None,
 ) -> Session:
     """As onnxruntime's with `accelerate`, whatever is asked for. Raises what that raises."""
     return onnxruntime.open_model(
@@ -30,4 +31,5 @@ def open_model(
         precision=precision,
         accelerate=True,
         streams=streams,
+        batch=batch,
     )

@@ -68,6 +68,11 @@ class Session(ABC):
         self.infer(feeds)
         return self._bind(feeds)
 
+    @property
+    def form_bound(self) -> float | None:
+        """Largest error bound of the forms that the activations run in here; None: that which the file states."""
+        return None
+
     @abstractmethod
     def executed(self) -> Executed:
         """What runs: at least `runtime`, `runtime_version`, `provider`, `level`, `threads`, `precision`."""

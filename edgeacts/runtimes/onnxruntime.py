@@ -48,8 +48,11 @@ def open_model(
     precision: str,
     accelerate: bool,
     streams: int = 1,
+    batch: int | None = None,
 ) -> Session:
     """A session on `provider`. Raises NotAvailable, DamagedFile, UsageError or EdgeactsError (refused)."""
+    if batch is not None:
+        raise UsageError("onnxruntime runs any batch alike: leave batch out (openvino compiles for one)")
     if precision != "f32":
         raise UsageError(
             f"onnxruntime runs a model in the precision of its file: for {precision} give it a {precision} "

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from edgeacts.errors import EdgeactsError, one_line
-from edgeacts.runtimes.openvino import compile_file
+from edgeacts.runtimes.openvino_compiling import Compiler
 from edgeacts.runtimes.openvino_precision import runtime_layers
 from edgeacts.runtimes.profile_base import ExecutedNode, Trace
 
@@ -25,7 +25,9 @@ def trace_file(
     """Profile of the model at `path` on the CPU. Raises what opening it raises."""
     from openvino import Tensor
 
-    compiled, _ = compile_file(path, threads=threads, provider="cpu", precision=precision, profiled=True)
+    compiler = Compiler(path, threads, precision=precision, profiled=True)
+    shapes = {name: array.shape for name, array in feeds.items()}
+    compiled = compiler.compile(compiler.read().model, shapes)
     origins = {
         layer["name"]: tuple(filter(None, layer.get("originalLayersNames", "").split(",")))
         for layer in runtime_layers(compiled)

@@ -2,6 +2,7 @@
 
 import hashlib
 import time
+from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,6 @@ import pytorch_lightning as lightning
 import torch
 
 from edgeacts.data.dataset import ImageDataset, Split
-from edgeacts.definition import Activation
 from edgeacts.errors import DamagedFile, EdgeactsError
 from edgeacts.training.classifier import TOTALS
 from edgeacts.training.sealed import load_sealed
@@ -72,12 +72,11 @@ class ResumePoints(lightning.Callback):
             raise Interrupted(self.signals.received)
 
 
-def fingerprint_of(settings: TrainSettings, activation: Activation, dataset: ImageDataset) -> str:
-    """SHA-256 over what decides a run's result: settings, formula, images, torch."""
+def fingerprint_of(settings: TrainSettings, dataset: ImageDataset, start: Mapping[str, Any]) -> str:
+    """SHA-256 over what decides a run's result: settings, images, torch, and `start`, what it begins with."""
     content = {
         "settings": settings.deciding(),
-        "formula": str(activation.formula),
-        "parameters": activation.values(),
+        **start,
         "data": [_split_hash(split) for split in (dataset.train, dataset.validation)],
         "classes": dataset.classes,
         "preprocessing": dataset.preprocessing,

@@ -50,9 +50,11 @@ def run(
     (out / RECORD_FILE).unlink(missing_ok=True)
     bar = sys.stderr.isatty() if progress is None else progress
     with quiet(), reproducible(prepared.settings.threads):
-        report = partial(_say_epoch, epochs=prepared.settings.epoch_count, lines=progress is None and not bar)
+        report = partial(say_epoch, epochs=prepared.settings.epoch_count, lines=progress is None and not bar)
         classifier = _classifier(prepared, report)
-        trainer = _fit(classifier, prepared, out / RESUME_FILE, bar=bar)
+        start = {"formula": str(prepared.activation.formula), "parameters": prepared.activation.values()}
+        fingerprint = fingerprint_of(prepared.settings, prepared.dataset, start)
+        trainer = fit(classifier, prepared.settings, fingerprint, out / RESUME_FILE, bar=bar)
         record = None
         if trainer.is_global_zero:
             record = finish(classifier, prepared, out, trainer.strategy.root_device)
@@ -76,7 +78,7 @@ def _prepare(settings: TrainSettings, dataset: ImageDataset | None, activation: 
     if not settings.augment:
         policy = msgspec.structs.replace(dataset.augmentation, horizontal_flip=False, max_shift=0)
         dataset = replace(dataset, augmentation=policy)
-    _check_dataset(dataset)
+    check_dataset(dataset)
     settings = msgspec.structs.replace(settings, activation=definition.name).for_images(len(dataset.train))
     return Run(settings, definition, dataset)
 
@@ -87,7 +89,8 @@ def _has_accelerator(settings: TrainSettings) -> bool:
     )
 
 
-def _check_dataset(dataset: ImageDataset) -> None:
+def check_dataset(dataset: ImageDataset) -> None:
+    """Raise UsageError for data that nothing can be learnt from."""
     if len(dataset.classes) < 2:
         raise UsageError(
             f"{dataset.name} has {len(dataset.classes)} class: at least two are needed to tell apart"
@@ -105,7 +108,8 @@ def _check_dataset(dataset: ImageDataset) -> None:
             )
 
 
-def _say_epoch(epoch: Epoch, epochs: int, lines: bool) -> None:
+def say_epoch(epoch: Epoch, epochs: int, lines: bool) -> None:
+    """A line on stderr, if `lines`."""
     if lines:
         say(epoch_line(epoch, epochs))
 
@@ -137,9 +141,13 @@ def _classifier(prepared: Run, report: Callable[[Epoch], None]) -> Classifier:
     return Classifier(model, training, validation, settings, report)
 
 
-def _fit(classifier: Classifier, prepared: Run, resume_path: Path, *, bar: bool) -> lightning.Trainer:
-    settings = prepared.settings
-    fingerprint = fingerprint_of(settings, prepared.activation, prepared.dataset)
+def fit(
+    classifier: Classifier, settings: TrainSettings, fingerprint: str, resume_path: Path, *, bar: bool
+) -> lightning.Trainer:
+    """Train, from `resume_path` on where that is of the same `fingerprint`.
+
+    After a signal the step in hand is finished, the resume point written, and KeyboardInterrupt or SystemExit raised.
+    """
     signals = Signals()
     points = ResumePoints(resume_path, fingerprint, settings.checkpoint_every_s, signals)
     trainer = _trainer(settings, [points, *([Bar()] if bar else [])], bar=bar)

@@ -4,9 +4,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from edgeacts.models import build_model
 from edgeacts.models.mobilenet_v2 import InvertedResidual
+from edgeacts.models.mobilenet_v3 import LARGE, SMALL, Row, SqueezeExcitation
 from edgeacts.models.shufflenet_v2 import ShuffleBlock, interleave_halves
 from edgeacts.models.squeezenet import Fire
+from edgeacts.modules import ActivationModule
 
 
 def relu(_: int) -> nn.Module:
@@ -93,3 +96,43 @@ def test_fire_concatenates_1x1_then_3x3() -> None:
     assert torch.equal(y[0, :8].ne(0).sum(dim=(1, 2)), torch.full((8,), 1))
     assert torch.equal(y[0, 8:].ne(0).sum(dim=(1, 2)), torch.full((8,), 9))
     assert not fire(-x).any()
+
+
+def test_squeeze_excitation_multiplies_each_channel_by_its_gate() -> None:
+    """Howard et al. 2019, section 5.3: from the mean of each channel, an h-sigmoid from 0 to 1."""
+    torch.manual_seed(0)
+    x = images(2, 16, 5, 5)
+    block = SqueezeExcitation(16, relu)
+    inner = torch.relu(block.fc1(x.mean(dim=(2, 3), keepdim=True)))
+    gate = torch.clamp(block.fc2(inner) / 6 + 0.5, 0, 1)
+    torch.testing.assert_close(block(x), x * gate)
+    nn.init.constant_(block.fc2.bias, -4.0)  # type: ignore[arg-type]
+    nn.init.zeros_(block.fc2.weight)
+    assert not block(x).any()
+
+
+def kinds(model: nn.Module) -> list[str]:
+    """Activations in the order of the layers: R for ReLU, H for HardSwish, S for the gate's hardsigmoid."""
+    letters = {"relu": "R", "hardswish": "H"}
+    found = []
+    for module in model.modules():
+        if isinstance(module, nn.Hardsigmoid):
+            found.append("S")
+        elif isinstance(module, ActivationModule):
+            found.append(letters[module.activation.name])
+    return found
+
+
+@pytest.mark.parametrize(("name", "rows"), [("mobilenet_v3_large", LARGE), ("mobilenet_v3_small", SMALL)])
+def test_the_papers_mobilenet_v3_has_relu_early_and_in_its_gates(name: str, rows: tuple[Row, ...]) -> None:
+    """Tables 1 and 2: RE in the first rows, HS in the others; section 5.3: ReLU inside the gates."""
+    expected = ["H"]
+    for position, row in enumerate(rows):
+        letter = "R" if row.early else "H"
+        expected += [letter] * (1 if position == 0 else 2) + (["R", "S"] if row.squeeze else [])
+    assert [row.early for row in rows].index(False) == {"mobilenet_v3_large": 6, "mobilenet_v3_small": 3}[
+        name
+    ]
+    with torch.device("meta"):
+        assert kinds(build_model(name)) == [*expected, "H", "H"]
+        assert set(kinds(build_model(name, activation="hardswish"))) == {"H", "S"}

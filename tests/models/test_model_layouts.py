@@ -19,6 +19,8 @@ LAYOUTS = json.loads(Path(__file__).with_name("layouts.json").read_text())["mode
 # Name in torchvision, ours, width.
 NAMES = (
     ("mobilenet_v2", "mobilenet_v2", 1.0),
+    ("mobilenet_v3_large", "mobilenet_v3_large", 1.0),
+    ("mobilenet_v3_small", "mobilenet_v3_small", 1.0),
     ("shufflenet_v2_x0_5", "shufflenet_v2", 0.5),
     ("shufflenet_v2_x1_0", "shufflenet_v2", 1.0),
     ("shufflenet_v2_x2_0", "shufflenet_v2", 2.0),
@@ -30,6 +32,8 @@ NAMES = (
 # million multiply-adds of the authors' table of checkpoints.
 PUBLISHED_PARAMETERS = (
     ("mobilenet_v2", 1.0, 3_504_872),
+    ("mobilenet_v3_large", 1.0, 5_483_032),
+    ("mobilenet_v3_small", 1.0, 2_542_856),
     ("shufflenet_v2", 0.5, 1_366_792),
     ("shufflenet_v2", 1.0, 2_278_604),
     ("shufflenet_v2", 1.5, 3_503_624),
@@ -44,6 +48,8 @@ PUBLISHED_MACS = (
     ("mobilenet_v2", 1.0, 301, 1e6),
     ("mobilenet_v2", 1.3, 509, 1e6),
     ("mobilenet_v2", 1.4, 582, 1e6),
+    ("mobilenet_v3_large", 1.0, 0.22, 1e9),
+    ("mobilenet_v3_small", 1.0, 0.06, 1e9),
     ("shufflenet_v2", 0.5, 0.04, 1e9),
     ("shufflenet_v2", 1.0, 0.145, 1e9),
     ("shufflenet_v2", 1.5, 0.296, 1e9),
@@ -104,10 +110,17 @@ def test_cost_is_the_published_one(name: str, width: float, published: float, un
 
 
 @pytest.mark.parametrize(
-    ("name", "places"), [("mobilenet_v2", 35), ("shufflenet_v2", 37), ("squeezenet1_0", 26)]
+    ("name", "places"),
+    [
+        ("mobilenet_v2", 35),
+        ("mobilenet_v3_large", 40),
+        ("mobilenet_v3_small", 33),
+        ("shufflenet_v2", 37),
+        ("squeezenet1_0", 26),
+    ],
 )
 def test_number_of_activations(name: str, places: int) -> None:
-    """By hand: 17 blocks * 2 - 1 + 2; 3 * 3 + 13 * 2 + 2; 8 fire modules * 3 + 2."""
+    """By hand: 17 blocks * 2 - 1 + 2; 15 * 2 - 1 + 8 gates + 3; 11 * 2 - 1 + 9 + 3; 3 * 3 + 13 * 2 + 2; 8 fire modules * 3 + 2."""
     made: list[int] = []
 
     def count(channels: int) -> nn.Module:
@@ -150,7 +163,13 @@ def test_minimum_size_is_torchvisions(name: str, minimum: int) -> None:
     assert on_meta(name).minimum_size == minimum
 
 
-DROPOUTS = {"mobilenet_v2": [0.2], "shufflenet_v2": [], "squeezenet1_0": [0.5], "squeezenet1_1": [0.5]}
+DROPOUTS = {
+    "mobilenet_v2": [0.2],
+    "mobilenet_v3_large": [0.2],
+    "shufflenet_v2": [],
+    "squeezenet1_0": [0.5],
+    "squeezenet1_1": [0.5],
+}
 
 
 @pytest.mark.parametrize("name", DROPOUTS)

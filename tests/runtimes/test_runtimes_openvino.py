@@ -10,10 +10,9 @@ import openvino
 import pytest
 from onnx import numpy_helper, parser
 
-import edgeacts.runtimes.openvino as adapter
 from edgeacts.errors import CheckFailed, DamagedFile, EdgeactsError, NotAvailable, UsageError
 from edgeacts.runtimes import open_runtime
-from edgeacts.runtimes.openvino import choose_device
+from edgeacts.runtimes.openvino_compiling import Compiler, choose_device
 from edgeacts.runtimes.openvino_precision import confirm_precision, layer_precisions, summary
 
 CAPABILITIES = openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
@@ -73,8 +72,9 @@ def test_bf16_is_reported_and_differs(model: Path) -> None:
 
 @HAS_BF16
 def test_f32_that_would_run_in_bf16_is_refused(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = adapter._config
-    monkeypatch.setattr(adapter, "_config", lambda device, threads, precision: real(device, threads, "bf16"))
+    real = Compiler._config
+    lower = {"INFERENCE_PRECISION_HINT": "bf16"}
+    monkeypatch.setattr(Compiler, "_config", lambda self, device: real(self, device) | lower)
     with pytest.raises(
         CheckFailed, match=r"net\.onnx: f32 was asked for, but openvino would run 1 layers in bf16"
     ):
@@ -133,6 +133,36 @@ def test_kernel_is_believed_before_the_declared_type() -> None:
     assert layer_precisions([convolution]) == {"f32": 1}
     convolution["primitiveType"] = "brgconv_avx512_amx_i8"
     assert layer_precisions([convolution]) == {"int8": 1}
+
+
+def test_truth_values_are_no_quantization() -> None:
+    """A Select says that it computes in 8 bits, those of its condition; without an 8-bit product nothing is quantized."""
+    select = {"layerType": "Eltwise", "runtimePrecision": "u8", "primitiveType": "jit_avx2_I8"}
+    layers = [select | {"outputPrecisions": "f32"}, select | {"outputPrecisions": "u8"}]
+    assert layer_precisions(layers) == {"f32": 1, "u8": 1}
+    product = {"layerType": "Convolution", "runtimePrecision": "u8", "primitiveType": "brgconv_avx512_i8"}
+    assert layer_precisions([*layers, product]) == {"int8": 3}
+
+
+def test_a_subgraph_that_converts_computes_in_what_it_gives() -> None:
+    subgraph = {"layerType": "Subgraph", "runtimePrecision": "bf16", "primitiveType": "jit_avx2_bf16"}
+    assert layer_precisions([subgraph | {"outputPrecisions": "f32"}]) == {"f32": 1}
+    assert layer_precisions([subgraph | {"outputPrecisions": "bf16"}]) == {"bf16": 1}
+
+
+def test_nish_is_no_quantized_model(tmp_path: Path) -> None:
+    """Its body selects by x <= bound: judged as an 8-bit model, an error as large as the movement would pass."""
+    from edgeacts.activations import activation
+    from edgeacts.forms import choose, function
+
+    proto = parser.parse_model(
+        '<ir_version: 10, opset_import: ["" : 20, "edgeacts" : 1]> '
+        "n (float[b, 4, 8, 8] x) => (float[b, 4, 8, 8] y) { y = edgeacts.Nish(x) }"
+    )
+    proto.functions.append(function(choose(activation("nish"), form="exact")))
+    onnx.save(proto, tmp_path / "nish.onnx")
+    with open_runtime(tmp_path / "nish.onnx", "openvino") as session:
+        assert session.executed()["precision"] == "f32"
 
 
 @pytest.mark.parametrize(
@@ -218,7 +248,7 @@ def test_weights_outside_the_folder_are_refused(tmp_path: Path, model: Path) -> 
     weight.data_location = onnx.TensorProto.EXTERNAL
     weight.external_data.add(key="location", value="../secret")
     (inner / "net.onnx").write_bytes(proto.SerializeToString())
-    with pytest.raises(DamagedFile, match=r"net\.onnx cannot be inlined"):
+    with pytest.raises(DamagedFile, match=r"net\.onnx has weights outside its folder: .*secret"):
         open_runtime(inner / "net.onnx", "openvino")
 
 

@@ -1,9 +1,9 @@
-"""Definition -> ONNX function (domain `edgeacts`) in the form that is cheapest within an allowed error."""
+"""Definition -> ONNX function (domain `edgeacts`) in the form that was chosen."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
@@ -13,13 +13,10 @@ from onnx import helper
 
 from edgeacts.definition import Activation, Form
 from edgeacts.errors import UsageError
+from edgeacts.forms.choice import DOMAIN, Choice
 from edgeacts.plan import Plan, Side, plan
 from edgeacts.program import Program
 
-DOMAIN = "edgeacts"
-DOMAIN_VERSION = 1
-OPSETS = (18, 23)  # lowest and highest default-domain opset that is exported and tested
-TOLERANCE = 1e-5
 _SINGLE = 4
 
 # Operators of a program as ONNX operators; those that need several nodes stand in _SEVERAL.
@@ -31,47 +28,6 @@ ONNX: Mapping[str, str] = MappingProxyType(
         "lt": "Less", "le": "LessOrEqual", "eq": "Equal", "and": "And", "or": "Or", "select": "Where",
     }
 )  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Choice:
-    """The form that was chosen for given parameter values, its bound there, and the values that are the same everywhere."""
-
-    activation: Activation
-    form: Form
-    bound: float
-    common: Mapping[str, float]
-
-
-def choose(
-    activation: Activation,
-    values: Sequence[Mapping[str, float]] = (),
-    *,
-    tolerance: float = TOLERANCE,
-    opset: int = 20,
-    form: str | None = None,
-) -> Choice:
-    """The cheapest form within `tolerance` · max(1, |x|) for all the given values, or the one named.
-
-    Raises UsageError for an unknown form, one that `opset` does not have, or a negative tolerance.
-    """
-    if not tolerance >= 0:
-        raise UsageError(f"tolerance {tolerance} must be 0 or more")
-    points = [activation.values(v) for v in values] or [activation.values()]
-    common = {n: v for n, v in points[0].items() if all(p[n] == v for p in points)}
-    if form is not None:
-        wanted = activation.form(form)
-        if wanted.native is not None and wanted.since > opset:
-            raise UsageError(
-                f"form {form!r} of {activation.name} needs opset {wanted.since}, {opset} was asked for"
-            )
-        return Choice(activation, wanted, max(wanted.bound_at(v) for v in points), common)
-    for name in activation.form_names():
-        candidate = activation.form(name)
-        bound = max(candidate.bound_at(v) for v in points)
-        if bound <= tolerance and (candidate.native is None or candidate.since <= opset):
-            return Choice(activation, candidate, bound, common)
-    return Choice(activation, activation.form("exact"), 0.0, common)
 
 
 def operator_name(activation: Activation, per_channel: Sequence[str] = ()) -> str:
@@ -92,6 +48,8 @@ def function(choice: Choice, *, opset: int = 20, per_channel: Sequence[str] = ()
     builder = _Builder(choice.activation, tuple(per_channel))
     if choice.form.native:
         builder.native(choice.form)
+    elif choice.form.program:
+        builder.program(choice.form.program, "x")
     else:
         builder.plan(_plan_of(choice, per_channel))
     builder.rename_last("y")

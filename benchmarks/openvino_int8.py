@@ -1,0 +1,278 @@
+"""What INT8 costs in OpenVINO, and what was tried. Writes benchmarks/openvino_int8.json and the tables of docs/openvino_int8.md.
+
+    python benchmarks/openvino_int8.py operations forms placements       MobileNetV2, times in one process each
+    python benchmarks/openvino_int8.py variants networks                 writes INT8 variants, then times them
+    python benchmarks/openvino_int8.py trained --runs DIR                accuracy of DIR/*/export/model.onnx on their data
+    python benchmarks/openvino_int8.py tables                            the document anew, from the JSON
+
+Networks have live random weights, 1x3x224x224, batch 1; one thread; everything that is compared runs in turn, in a new random
+order each round; ratios are of medians of the same run. `--work DIR` holds exported networks and variants.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import statistics
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from openvino_int8_bodies import FORMS, OPERATIONS, Build
+from openvino_int8_tables import write_document
+
+from edgeacts.circumstances import circumstances
+from edgeacts.files import write_text_atomic
+from edgeacts.quantization.openvino_choosing import AsExported, fastest, with_verdict
+from edgeacts.quantization.openvino_judging import OpenVinoJudge, executed
+from edgeacts.quantization.openvino_nncf import load_nncf, quantize_model
+from edgeacts.quantization.openvino_saturation import saturates
+from edgeacts.quantization.openvino_settings import OpenVinoSettings
+from edgeacts.quantization.openvino_units import Wiring, find_units
+from edgeacts.quantization.openvino_variants import Variants
+from edgeacts.records import Int8Candidate, Timed, to_builtins
+from edgeacts.runtimes.openvino_ir import new_core
+from edgeacts.runtimes.openvino_reading import read_file
+
+SIZE, IMAGES = 224, 8
+NETWORKS = {
+    "mobilenet_v2": ("relu", "hardswish", "sau", "silu", "gelu", "mish", "tanhexp", "nish"),
+    "shufflenet_v2": ("relu", "mish", "tanhexp", "nish"),
+    "squeezenet1_1": ("relu", "mish", "tanhexp", "nish"),
+}
+OUT = Path(__file__).with_suffix(".json")
+
+
+def portable(work: Path, network: str, activation: str) -> Path:
+    """The exported network, made when it is not there."""
+    path = work / f"{network}-{activation}.onnx"
+    if not path.exists():
+        import torch
+        from activations import live
+
+        import edgeacts
+        from edgeacts.exporters.to_onnx import to_onnx
+
+        model = live(edgeacts.build_model(network, activation=activation))
+        example = torch.zeros(1, 3, SIZE, SIZE)
+        to_onnx(model, example, path, input_names=["image"], output_names=["logits"])
+    return path
+
+
+def images(seed: int = 1, count: int = IMAGES) -> np.ndarray:
+    """Noise: the networks' weights are random as well."""
+    return np.random.default_rng(seed).standard_normal((count, 3, SIZE, SIZE), np.float32)
+
+
+def compiled(model: Any) -> Any:
+    """For batch 1 and one thread, in f32."""
+    fixed = model.clone()
+    fixed.reshape([1, 3, SIZE, SIZE])
+    config = {"INFERENCE_PRECISION_HINT": "f32", "INFERENCE_NUM_THREADS": 1, "NUM_STREAMS": 1}
+    return new_core().compile_model(fixed, "CPU", config)
+
+
+def timed(models: Mapping[str, Any], seconds: float) -> dict[str, float]:
+    """Median ms of each compiled model, run in turn."""
+    import openvino
+
+    calls: dict[str, Callable[[], object]] = {}
+    for name, model in models.items():
+        request = model.create_infer_request()
+        request.set_tensor(model.inputs[0], openvino.Tensor(images(0, 1)))
+        calls[name] = lambda request=request: request.infer(share_outputs=True)
+    samples: dict[str, list[float]] = {name: [] for name in calls}
+    order, shuffle, end = list(calls), random.Random(0), time.perf_counter() + seconds  # noqa: S311  an order
+    rounds = 0
+    while rounds < 12 or time.perf_counter() < end:
+        shuffle.shuffle(order)
+        for name in order:
+            start = time.perf_counter()
+            calls[name]()
+            if rounds >= 2:
+                samples[name].append(1e3 * (time.perf_counter() - start))
+        rounds += 1
+    return {name: statistics.median(values) for name, values in samples.items()}
+
+
+def passes(model: Any) -> int:
+    """Elementwise layers that are executed on their own."""
+    kinds = [op.get_rt_info()["layerType"].astype(str) for op in model.get_runtime_model().get_ordered_ops()]
+    return sum(kind in ("Subgraph", "Eltwise", "Math", "Gather", "FakeQuantize") for kind in kinds)
+
+
+def bodies(work: Path, trials: Mapping[str, Build], seconds: float) -> list[dict[str, Any]]:
+    """Each activation of MobileNetV2 in INT8 (depthwise layers in float) replaced by each body."""
+    made = Variants(portable(work, "mobilenet_v2", "relu"), images(), half_range=saturates())
+    base = made.exported("no-depthwise").model
+    models = {"ReLU INT8": compiled(base)}
+    for name, build in trials.items():
+        model = base.clone()
+        wiring = Wiring(model)
+        for unit in made.units:
+            wiring.replace(unit, build)
+        model.validate_nodes_and_infer_types()
+        models[name] = compiled(model)
+    found, least = timed(models, seconds), passes(models["ReLU INT8"])
+    relu = found["ReLU INT8"]
+    return [
+        {"name": n, "ms": ms, "ratio": ms / relu, "passes": passes(models[n]) - least} for n, ms in found.items()
+    ]  # fmt: skip
+
+
+def placements(work: Path, seconds: float) -> list[dict[str, Any]]:
+    """Where quantizers stand, for Mish: as NNCF puts them, around units, with some layers in float."""
+    nncf, half = load_nncf(), saturates()
+    relu = Variants(portable(work, "mobilenet_v2", "relu"), images(), half_range=half)
+    path = portable(work, "mobilenet_v2", "mish")
+    read = read_file(path)
+    made = Variants(path, images(), half_range=half)
+    units, model = find_units(made.float_model, read.activations), made.float_model
+    kinds = {op.get_friendly_name(): op.get_type_name() for op in model.get_ordered_ops()}
+    first = next(name for name, kind in kinds.items() if kind == "Convolution")
+    last = next(name for name, kind in kinds.items() if kind == "MatMul")
+
+    def around(placement: str, *keep: str) -> Any:
+        return quantize_model(
+            model, units, images(), placement=placement, half_range=half, keep_float=frozenset(keep)
+        )
+
+    dataset = nncf.Dataset([image[None] for image in images()])
+    models = {
+        "ReLU, float": read_file(portable(work, "mobilenet_v2", "relu")).model,
+        "ReLU, all layers": relu.exported("all").model,
+        "ReLU, depthwise layers in float": relu.exported("no-depthwise").model,
+        "Mish, float": model,
+        "Mish, NNCF as it is": nncf.quantize(model.clone(), dataset, subset_size=IMAGES),
+        "Mish as units, all layers": around("all"),
+        "Mish as units, depthwise layers in float": around("no-depthwise"),
+        "the same, first layer in float as well": around("no-depthwise", first),
+        "the same, classifier in float as well": around("no-depthwise", last),
+    }
+    found = timed({name: compiled(one) for name, one in models.items()}, seconds)
+    relu_ms, mish_ms = found["ReLU, depthwise layers in float"], found["Mish, float"]
+    return [
+        {"name": n, "ms": ms, "ratio": ms / relu_ms, "to_float": ms / mish_ms if n.startswith(("Mish", "the")) else None}
+        for n, ms in found.items()
+    ]  # fmt: skip
+
+
+def variants(work: Path, network: str, activation: str) -> None:
+    """Write every variant that `quantize_openvino` would try, with its error, into WORK/NETWORK-ACTIVATION/."""
+    folder = work / f"{network}-{activation}"
+    if (folder / "candidates.json").exists():
+        return
+    path = portable(work, network, activation)
+    settings = OpenVinoSettings()
+    made, judge = Variants(path, images(), half_range=saturates()), OpenVinoJudge(path, images(2), None)
+    candidates: list[Int8Candidate] = []
+    for placement in made.placements:
+        base = made.exported(placement)
+        for variant in (base, *(made.polynomials(base, share) for share in settings.step_shares)):
+            if variant is not base and not variant.gates:
+                continue
+            xml = made.write(variant, folder / f"{len(candidates)}.xml")
+            error, _ = judge.judge(xml)
+            layers, where = executed(xml, 1)
+            one = Int8Candidate(
+                name=variant.name, placement=placement, step_share=variant.step_share, polynomials=len(variant.gates),
+                form_error=variant.form_error, error=error, accuracy=None, time=None, layers=layers, activations=where,
+                size_bytes=xml.with_suffix(".bin").stat().st_size, acceptable=False, why="",
+            )  # fmt: skip
+            candidates.append(with_verdict(one, AsExported.of(candidates, None, settings)))
+    write_text_atomic(folder / "candidates.json", json.dumps(to_builtins(candidates)))
+
+
+def network_rows(work: Path, network: str, seconds: float) -> list[dict[str, Any]]:
+    """Every float model and every acceptable variant with depthwise layers in float, in one run; the fastest one of each."""
+    import msgspec
+
+    models, known = {}, {}
+    made = [a for a in NETWORKS[network] if (work / f"{network}-{a}" / "candidates.json").exists()]
+    for activation in made:
+        models[activation, "float"] = read_file(portable(work, network, activation)).model
+        folder = work / f"{network}-{activation}"
+        found = msgspec.json.decode((folder / "candidates.json").read_bytes(), type=list[Int8Candidate])
+        last = found[
+            -1
+        ].placement  # depthwise layers in float, where there are any: the other costs more here
+        for index, one in enumerate(found):
+            if one.acceptable and one.placement == last:
+                known[activation, one.name] = one
+                models[activation, one.name] = read_file(folder / f"{index}.xml").model
+    ms = timed({f"{a}|{n}": compiled(model) for (a, n), model in models.items()}, seconds)
+    relu = min(value for key, value in ms.items() if key.startswith("relu|") and key != "relu|float")
+    rows = []
+    for activation in made:
+        own = ms[f"{activation}|float"]
+        tried = {}
+        for which, name in known:
+            if which == activation:
+                r = ms[f"{which}|{name}"] / own
+                tried[name] = Timed(
+                    ratio=r, low=r, high=r, comparison="faster" if r < 1 else "slower", median_ms=r * own
+                )
+        best = fastest([_with_time(known[activation, n], t) for n, t in tried.items()])
+        rows.append({
+            "network": network, "activation": activation, "float_ms": own, "int8_ms": best.time.median_ms if best.time else None,
+            "to_float": best.time.ratio if best.time else None, "to_relu_int8": best.time.median_ms / relu if best.time else None,
+            "chosen": best.name, "form_error": best.form_error, "sqnr_db": best.error.sqnr_db,
+            "tried": {n: t.ratio for n, t in tried.items()},
+        })  # fmt: skip
+    return rows
+
+
+def _with_time(one: Int8Candidate, taken: Timed) -> Int8Candidate:
+    from msgspec.structs import replace
+
+    return replace(one, time=taken)
+
+
+def main() -> None:
+    """The asked parts, then the JSON and the document."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("parts", nargs="+")
+    parser.add_argument("--work", type=Path, default=Path("build/openvino_int8"))
+    parser.add_argument("--runs", type=Path, help="folder of run folders, for `trained`")
+    parser.add_argument("--networks", default=",".join(NETWORKS))
+    parser.add_argument("--seconds", type=float, default=40.0, help="of each timing")
+    parser.add_argument(
+        "--document", type=Path, default=Path(__file__).parents[1] / "docs" / "openvino_int8.md"
+    )
+    arguments = parser.parse_args()
+    record: dict[str, Any] = json.loads(OUT.read_text()) if OUT.exists() else {}
+    for part in arguments.parts:
+        if part == "operations":
+            record[part] = bodies(arguments.work, OPERATIONS, arguments.seconds)
+        elif part == "forms":
+            record[part] = bodies(arguments.work, FORMS, arguments.seconds)
+        elif part == "placements":
+            record[part] = placements(arguments.work, arguments.seconds)
+        elif part == "trained":
+            from openvino_int8_trained import accuracy_rows
+
+            record[part] = accuracy_rows(arguments.runs)
+        elif part in ("variants", "networks"):
+            for network in arguments.networks.split(","):
+                if part == "variants":
+                    for activation in NETWORKS[network]:
+                        variants(arguments.work, network, activation)
+                else:
+                    record.setdefault(part, {})[network] = network_rows(
+                        arguments.work, network, arguments.seconds
+                    )
+        elif part != "tables":
+            parser.error(f"unknown part {part!r}")
+    record["circumstances"] = to_builtins(circumstances())
+    record["saturates"] = saturates()
+    write_text_atomic(OUT, json.dumps(record, indent=1) + "\n")
+    write_document(arguments.document, record)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,71 @@
+"""What `edgeacts explain` says about forms: which there are, what each costs on a runtime, and which one it gets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import onnx
+
+    from edgeacts.definition import Activation
+
+SHOWN = 8  # forms of a runtime
+
+
+def runtime_forms(
+    definition: Activation,
+    values: Sequence[Mapping[str, float]] = (),
+    *,
+    tolerance: float,
+    tuning: str | None,
+) -> dict[str, Any]:
+    """For each runtime that has forms of its own: the choice with its reason, and the forms it was chosen from."""
+    from edgeacts.forms import choose_for, options
+    from edgeacts.forms.costs import COSTS
+
+    found: dict[str, Any] = {}
+    for runtime in COSTS:
+        asked: dict[str, Any] = {"runtime": runtime, "tolerance": tolerance, "tuning": tuning}
+        choice = choose_for(definition, values, **asked)
+        known = options(definition, values, **asked).options
+        rows = {"chosen": f"{choice.form.name}: {choice.reason}"}
+        for option in known[:SHOWN]:
+            how = "measured" if option.measured else "expected"
+            rows[option.form.name] = (
+                f"{option.cost:.2f} ({how}), within {option.bound:.1e}: {option.form.why}"
+            )
+        if len(known) > SHOWN:
+            rows["and"] = f"{len(known) - SHOWN} slower ones"
+        found[f"forms on {runtime}, latency of a network over that with ReLU"] = rows
+    return found
+
+
+def model_forms(model: onnx.ModelProto, *, tolerance: float, tuning: str | None) -> dict[str, str]:
+    """The same for the activations of a portable model whose definitions edgeacts has: operator -> choice."""
+    from edgeacts.activations import catalogue
+    from edgeacts.forms import DOMAIN, choose_for, operator_name
+
+    by_operator = {operator_name(a): a for a in catalogue().values()}
+    points: dict[str, list[dict[str, float]]] = {}
+    for node in model.graph.node:
+        if node.domain == DOMAIN and node.op_type in by_operator:
+            found = points.setdefault(node.op_type, [])
+            values = {a.name: a.f for a in node.attribute}
+            if values not in found:
+                found.append(values)
+    result = {}
+    for operator, occurring in points.items():
+        choice = choose_for(
+            by_operator[operator], occurring, runtime="openvino", tolerance=tolerance, tuning=tuning
+        )
+        result[operator] = f"{choice.form.name}, within {choice.bound:.1e}: {choice.reason}"
+    return result
+
+
+def add_arguments(parser: Any) -> None:
+    """--tolerance and --tuning."""
+    parser.add_argument(
+        "--tolerance", type=float, default=1e-5, metavar="E", help="error that forms may have; default 1e-5"
+    )
+    parser.add_argument("--tuning", metavar="FILE", help="tuning file (edgeacts tune); default the user's")

@@ -1,0 +1,110 @@
+"""Tuning files: where they are, what they say about an activation, and the forms they hold."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+from edgeacts.definition import Activation, Form
+from edgeacts.errors import DamagedFile
+from edgeacts.program import OPERATORS, Program
+from edgeacts.program import Steps as Collector
+from edgeacts.records import TunedForm, TuningEntry, TuningRecord
+from edgeacts.records.tuning import Steps
+
+SAME = 0.01  # share by which costs may differ and count as one
+VARIABLE = "EDGEACTS_TUNING"
+DEFAULTS = Path(__file__).parent.parent / "tuning" / "defaults.json"
+
+
+@dataclass(frozen=True)
+class Measured:
+    """The forms of one activation, the fastest first, and the measurement they come from."""
+
+    forms: tuple[TunedForm, ...]
+    entry: TuningEntry
+    source: str
+
+
+def user_file() -> Path:
+    """The user's tuning file: EDGEACTS_TUNING, or edgeacts/tuning.json in the user's cache folder. It need not exist."""
+    if given := os.environ.get(VARIABLE):
+        return Path(given)
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "edgeacts" / "tuning.json"
+
+
+def measured_forms(
+    activation: Activation,
+    values: Mapping[str, float],
+    *,
+    runtime: str,
+    precision: str,
+    tuning: Path | None = None,
+) -> Measured | None:
+    """What the first tuning file that knows them says: `tuning`, then the user's, then the one that ships with edgeacts.
+
+    Raises UsageError (no such file) or DamagedFile.
+    """
+    own = user_file()
+    files = [tuning] if tuning else [own] if own.exists() or os.environ.get(VARIABLE) else []
+    for path in (*files, DEFAULTS):
+        for entry in _read(path, path.stat().st_mtime_ns if path.exists() else 0).entries:
+            if (entry.runtime, entry.precision) != (runtime, precision):
+                continue
+            for one in entry.activations:
+                known = one.activation == activation.name and one.formula == str(activation.formula)
+                if known and one.parameters == activation.values(values):
+                    return Measured(one.forms, entry, "edgeacts" if path == DEFAULTS else str(path))
+    return None
+
+
+@lru_cache(maxsize=16)
+def _read(path: Path, _: int) -> TuningRecord:
+    return TuningRecord.read(path)
+
+
+def fastest(forms: Sequence[TunedForm], tolerance: float) -> TunedForm | None:
+    """The fastest within the tolerance; of those that are as fast within 1 %, the one with the smallest error."""
+    allowed = [form for form in forms if form.bound <= tolerance]
+    if not allowed:
+        return None
+    limit = (1 + SAME) * min(form.ratio for form in allowed)
+    return min((form for form in allowed if form.ratio <= limit), key=lambda form: (form.bound, form.ratio))
+
+
+def form_of(activation: Activation, tuned: TunedForm) -> Form:
+    """The form that is meant. Raises DamagedFile for steps that are no program, UsageError for a form that does not exist."""
+    if tuned.steps is None:
+        return activation.form(tuned.name)
+    return Form(tuned.name, tuned.bound, tuned.why, program=program_of(tuned.steps))
+
+
+def steps_of(program: Program) -> Steps:
+    """A program as rows."""
+    return tuple(
+        (step.op, *step.args) if step.value is None else (step.op, step.value) for step in program.steps
+    )
+
+
+def program_of(steps: Steps) -> Program:
+    """The program of these rows. Raises DamagedFile."""
+    collected = Collector()
+    for place, (op, *arguments) in enumerate(steps):
+        if op == "input" and arguments == ["x"]:
+            number = collected.emit("input", value="x")
+        elif op == "constant" and len(arguments) == 1 and isinstance(arguments[0], int | float):
+            number = collected.constant(float(arguments[0]))
+        elif OPERATORS.get(str(op)) == len(arguments) and all(
+            isinstance(a, int) and 0 <= a < place for a in arguments
+        ):
+            number = collected.emit(str(op), *[int(a) for a in arguments])
+        else:
+            raise DamagedFile(f"step {place} of a form in the tuning file is not valid: {op} {arguments}")
+        if number != place:
+            raise DamagedFile(f"step {place} of a form in the tuning file repeats step {number}")
+    if not steps:
+        raise DamagedFile("a form in the tuning file has no steps")
+    return collected.finish(len(steps) - 1)

@@ -1,0 +1,72 @@
+"""Which INT8 variant is acceptable, which one is kept, and the sentence that says what came of it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from msgspec.structs import replace
+
+from edgeacts.latency.table import interval_text
+from edgeacts.quantization.openvino_settings import OpenVinoSettings
+from edgeacts.records.openvino_quantization import Int8Candidate
+
+
+@dataclass(frozen=True)
+class AsExported:
+    """What others are held against: the noise of the first variant (all layers in INT8, activations exact), the float accuracy.
+
+    `sqnr_db` is None for the first variant itself, which is held against its accuracy alone.
+    """
+
+    sqnr_db: float | None
+    float_accuracy: float | None
+    settings: OpenVinoSettings
+
+    @classmethod
+    def of(
+        cls, candidates: Iterable[Int8Candidate], accuracy: float | None, settings: OpenVinoSettings
+    ) -> AsExported:
+        """From the candidates so far, the first of which is the yardstick."""
+        first = next(iter(candidates), None)
+        return cls(None if first is None else first.error.sqnr_db, accuracy, settings)
+
+
+def with_verdict(candidate: Int8Candidate, rules: AsExported) -> Int8Candidate:
+    """The candidate with `acceptable` and `why`."""
+    drop = None
+    if candidate.accuracy is not None and rules.float_accuracy is not None:
+        drop = 100 * (rules.float_accuracy - candidate.accuracy)
+        if drop > rules.settings.max_drop:
+            why = f"accuracy falls by {drop:.2f} points, {rules.settings.max_drop:g} are allowed"
+            return replace(candidate, acceptable=False, why=why)
+    least, found = rules.sqnr_db, candidate.error.sqnr_db
+    if least is not None and found is not None and found < least - rules.settings.extra_noise_db:
+        why = (
+            f"{least - found:.1f} dB more noise than with all layers in INT8 and exact activations, "
+            f"{rules.settings.extra_noise_db:g} are allowed"
+        )
+        return replace(candidate, acceptable=False, why=why)
+    why = "" if drop is None else f"accuracy falls by {drop:.2f} points"
+    return replace(candidate, acceptable=True, why=why)
+
+
+def fastest(candidates: Iterable[Int8Candidate]) -> Int8Candidate:
+    """The acceptable candidate of the lowest ratio; if none is acceptable, the lowest of all."""
+    measured = [one for one in candidates if one.time is not None]
+    allowed = [one for one in measured if one.acceptable] or measured
+    return min(allowed, key=lambda one: math.inf if one.time is None else one.time.ratio)
+
+
+def reason(model: str, kept: Int8Candidate) -> str:
+    """What came of it, in a sentence."""
+    if kept.time is None:
+        return f"{model}: no INT8 variant was timed"
+    ratio = interval_text(kept.time.ratio, kept.time.low, kept.time.high)
+    took = f"{model}: INT8 ({kept.name}) takes {ratio} of the float model's time"
+    if not kept.acceptable:
+        return f"{took}, but it is not acceptable: {kept.why}"
+    if kept.time.comparison == "faster":
+        return took
+    return f"{took}: it is not faster; layers run in {kept.layers}, activations: {kept.activations or 'none'}"

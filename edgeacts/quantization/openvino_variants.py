@@ -1,0 +1,172 @@
+"""The INT8 variants of one float model: where layers stay in float, and what activations are computed by."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgeacts.errors import EdgeactsError, one_line
+from edgeacts.exporters.to_openvino import carried_metadata, write_ir
+from edgeacts.quantization.metadata import KEY
+from edgeacts.quantization.openvino_fits import Gate, fit
+from edgeacts.quantization.openvino_nncf import PLACEMENTS, depthwise_names, load_nncf, quantize_model
+from edgeacts.quantization.openvino_ranges import Range, input_ranges
+from edgeacts.quantization.openvino_units import Unit, Wiring, build_gate, evaluator, find_units
+from edgeacts.runtimes.openvino_reading import ReadModel, read_file
+
+STEPS = 255
+_COUNTED = re.compile(r"[A-Za-z]+_\d+")
+FORM = "polynomial within {share:g} of an 8-bit step"
+Step = Callable[[int], object]
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One INT8 model in memory. `gates`: name of an activation -> the polynomial it became; the others are as exported."""
+
+    name: str
+    placement: str
+    step_share: float | None
+    model: Any
+    gates: dict[str, Gate] = field(default_factory=dict)
+
+    @property
+    def form_error(self) -> float:
+        """The largest distance of a polynomial to its activation."""
+        return max((gate.error for gate in self.gates.values()), default=0.0)
+
+
+class Variants:
+    """Makes variants of the float model at `path`, all from one calibration; `batch` is the model's own batch size.
+
+    Raises what reading the file raises, and EdgeactsError or NotAvailable from NNCF.
+    """
+
+    def __init__(self, path: Path, images: NDArray[np.float32], *, half_range: bool, batch: int = 1) -> None:
+        load_nncf()
+        self.path, self._images = path, images
+        self._half_range, self._batch = half_range, batch
+        self._read = read_file(path)
+        self.float_model = _folded(self._read.model)
+        self.units = find_units(self.float_model, self._read.activations)
+        self._ranges: dict[str, Range] | None = None
+        self._functions: dict[str, Callable[[NDArray[np.float64]], NDArray[np.float64]]] = {}
+        self._fits: dict[tuple[str, Range, float], Gate | None] = {}
+
+    @property
+    def placements(self) -> tuple[str, ...]:
+        """Those that differ for this model."""
+        return PLACEMENTS if depthwise_names(self.float_model) else PLACEMENTS[:1]
+
+    def exported(self, placement: str, step: Step = lambda count: None) -> Variant:
+        """Activations as they were exported."""
+        model = quantize_model(
+            self.float_model, self.units, self._images,
+            placement=placement, half_range=self._half_range, batch=self._batch, step=step,
+        )  # fmt: skip
+        return Variant(placement, placement, None, model)
+
+    def polynomials(self, variant: Variant, share: float, step: Step = lambda count: None) -> Variant:
+        """`variant` with every activation a polynomial within `share` of an 8-bit step, where there is one."""
+        gates = {unit.name: gate for unit in self.units if (gate := self._gate(unit, share, step))}
+        model = variant.model.clone()
+        for unit in self.units:
+            if unit.name in gates:
+                Wiring(model).replace(unit, build_gate(gates[unit.name], unit.name))
+        model.validate_nodes_and_infer_types()
+        return Variant(f"{variant.placement}, {share:g} step", variant.placement, share, model, gates)
+
+    def write(self, variant: Variant, xml: Path, batch: int = 0) -> Path:
+        """XML and its weights, with the portable file's metadata and what was done; for `batch` alone unless it is 0."""
+        import nncf
+        import openvino
+
+        forms = dict(self._read.forms)
+        for unit in self.units:
+            if unit.name in variant.gates:
+                name = FORM.format(share=variant.step_share)
+                bound = max(variant.gates[unit.name].error, forms.get(unit.operator, ("", 0.0))[1])
+                forms[unit.operator] = (name, bound)
+        metadata = carried_metadata(self._read.metadata, self.path)
+        metadata[KEY] = json.dumps(
+            {
+                "runtime": "openvino",
+                "placement": variant.placement,
+                "step_share": variant.step_share,
+                "half_range": self._half_range,
+                "images": len(self._images),
+                "versions": {"nncf": nncf.__version__, "openvino": openvino.__version__},
+            },
+            sort_keys=True,
+        )
+        model = _with_batch(variant.model, batch) if batch else variant.model
+        _name_anew(model, set(self._read.activations))
+        read = ReadModel(model, None, self._read.activations, forms, metadata)
+        return write_ir(read, metadata, xml)
+
+    def _gate(self, unit: Unit, share: float, step: Step) -> Gate | None:
+        if unit.cheap or unit.signature is None:
+            return None
+        if self._ranges is None:
+            self._ranges = input_ranges(
+                self.float_model, self.units, self._images, batch=self._batch, step=step
+            )
+        low, high = outward(self._ranges[unit.name])
+        key = (unit.signature, (low, high), share)
+        if key not in self._fits:
+            function = self._function(unit)
+            values = function(np.linspace(low, high, 257))
+            size = (float(values.max()) - float(values.min())) / STEPS
+            self._fits[key] = fit(function, low, high, share * size)
+        return self._fits[key]
+
+    def _function(self, unit: Unit) -> Callable[[NDArray[np.float64]], NDArray[np.float64]]:
+        signature = unit.signature or unit.name
+        if signature not in self._functions:
+            self._functions[signature] = evaluator(self.float_model, unit)
+        return self._functions[signature]
+
+
+def outward(found: Range) -> Range:
+    """The range widened to quarters: inputs that were not calibrated on reach a little further, and ranges become alike."""
+    low, high = np.floor(found[0] * 4) / 4, np.ceil(found[1] * 4) / 4
+    return float(low), float(max(high, low + 0.25))
+
+
+def _name_anew(model: Any, kept: set[str]) -> None:
+    """Names that OpenVINO counts up over a process (Constant_4711) would make each file another one."""
+    for index, op in enumerate(model.get_ordered_ops()):
+        name = op.get_friendly_name()
+        if _COUNTED.fullmatch(name) and name not in kept:
+            op.set_friendly_name(f"{name.rpartition('_')[0]}_#{index}")
+
+
+def _with_batch(model: Any, batch: int) -> Any:
+    fixed = model.clone()
+    shape = fixed.inputs[0].partial_shape
+    shape[0] = batch
+    try:
+        fixed.reshape(shape)
+    except RuntimeError as error:
+        raise EdgeactsError(f"the model does not take a batch of {batch}: {one_line(error)}") from error
+    return fixed
+
+
+def _folded(model: Any) -> Any:
+    """Constants computed: NNCF and OpenVINO see weights and biases only where they are constants."""
+    from openvino import passes
+
+    manager = passes.Manager()
+    manager.register_pass(passes.ConstantFolding())
+    try:
+        manager.run_passes(model)
+    except RuntimeError as error:
+        raise EdgeactsError(f"openvino cannot fold the model's constants: {one_line(error)}") from error
+    return model
