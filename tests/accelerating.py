@@ -115,15 +115,15 @@ class Ways:
         return [node.op_type for node in self.models[way].graph.node]
 
 
-def ways(model: onnx.ModelProto | Path, threads: int = 1) -> Ways:
-    """All candidates, whatever they cost."""
+def ways(model: onnx.ModelProto | Path, threads: int = 1, which: tuple[str, ...] = WAYS) -> Ways:
+    """Candidates, whatever they cost."""
     loaded = onnx.load(model) if isinstance(model, Path) else model
     marked, sites = find_all_sites(loaded, "test")
     markers = Markers(marked, sites)
     markers.place(marked)
     optimized = optimize(marked, threads=threads)
     result = Ways(stock_session(model), {}, {}, {}, sites)
-    for way in WAYS:
+    for way in which:
         result.models[way], result.placed[way] = rewrite(optimized, markers, depthwise=way, threads=threads)
         result.sessions[way] = ort.InferenceSession(
             result.models[way].SerializeToString(), kernel_options(threads), providers=CPU

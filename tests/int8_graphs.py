@@ -22,6 +22,7 @@ class Graph:
         self.nodes: list[onnx.NodeProto] = []
         self.weights: list[onnx.TensorProto] = []
         self.count = 0
+        self.limit = 64  # of weights: pairs of products do not saturate where there is no VNNI
         self.value = "x"
         self.quantize(0.04)
 
@@ -58,7 +59,7 @@ class Graph:
         zero: int | None = None,
     ) -> "Graph":
         shape = (out, self.channels // groups, size, size)
-        limit = 64  # pairs of products do not saturate where there is no VNNI
+        limit = self.limit
         weight = self.constant(self.random.integers(-limit, limit + 1, shape), np.int8)
         w_scale = (self.random.uniform(0.5, 1.0, out) * 1.5 / limit / np.sqrt(np.prod(shape[1:]))).astype(
             np.float32

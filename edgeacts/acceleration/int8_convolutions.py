@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -13,7 +14,8 @@ from onnx import helper, numpy_helper
 from edgeacts.acceleration.graph import attributes
 from edgeacts.acceleration.int8_tables import ByteTable
 from edgeacts.acceleration.placed import DOMAIN
-from edgeacts.native.int8 import packed, paired
+from edgeacts.circumstances import cpu
+from edgeacts.native import int8
 
 CONV = "QLinearConv"
 _LARGEST = 2.0**30  # a sum times its scale must stay a whole number of int32
@@ -48,7 +50,13 @@ class Convolution:
     def shallow(self) -> bool:
         """Whether the kernel for convolutions of all channels can do it, and is likely to be faster than the runtime's."""
         depth = int(np.prod(self.weights.shape[1:]))
-        fits = self.groups == 1 and self.symmetric and not self.signed_in and self.weights.shape[0] >= _LANES
+        fits = (
+            _saturates()
+            and self.groups == 1
+            and self.symmetric
+            and not self.signed_in
+            and self.weights.shape[0] >= _LANES
+        )
         return fits and depth <= _DEEPEST
 
     def numbers(
@@ -56,9 +64,9 @@ class Convolution:
     ) -> tuple[NDArray[np.generic], NDArray[np.int32], NDArray[np.float32]]:
         """Weights as the kernel has them, bias, scale."""
         if depthwise:
-            return paired(self.weights[:, 0].transpose(1, 2, 0)), self.bias, self.scale
+            return int8.paired(self.weights[:, 0].transpose(1, 2, 0)), self.bias, self.scale
         return (
-            packed(self.weights.transpose(2, 3, 1, 0).reshape(-1, self.weights.shape[0])),
+            int8.packed(self.weights.transpose(2, 3, 1, 0).reshape(-1, self.weights.shape[0])),
             self.bias,
             self.scale,
         )
@@ -94,6 +102,12 @@ class Convolution:
             if table is not None:
                 result.attribute.append(helper.make_attribute(which, table.tolist()))
         return result
+
+
+@functools.cache
+def _saturates() -> bool:
+    """Whether ONNX Runtime's products of bytes saturate here as the kernel's do: AVX2 without VNNI."""
+    return int8.isa() == "avx2" and not any("vnni" in feature for feature in cpu()[1])
 
 
 def read_convolution(node: onnx.NodeProto, constants: Mapping[str, onnx.TensorProto]) -> Convolution | None:

@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 DOMAIN = "edgeacts.kernels"
-EXACT_KERNELS = frozenset(
-    {"Lookup", "LookupInPlace", "Depthwise8"}
-)  # they give what they replace to the last bit
+# They give what they replace to the last bit.
+EXACT_KERNELS = frozenset({"Convolution8", "Depthwise8", "Lookup", "LookupInPlace"})
 
 
 @dataclass(frozen=True)

@@ -287,7 +287,7 @@ def test_without_kernels(model: Path, folder: Path, monkeypatch: pytest.MonkeyPa
     assert not folder.exists()
 
 
-@pytest.mark.parametrize("where", ["find_sites", "optimize", "outputs_of", "sample_feeds"])
+@pytest.mark.parametrize("where", ["find_all_sites", "optimize", "outputs_of", "sample_feeds"])
 def test_whatever_fails_the_model_runs(model: Path, monkeypatch: pytest.MonkeyPatch, where: str) -> None:
     def fail(*_: Any, **__: Any) -> None:
         raise RuntimeError("a graph that nobody expected")

@@ -10,6 +10,8 @@ from int8_graphs import Graph
 
 from edgeacts import native
 from edgeacts.acceleration.int8_sites import find_int8_sites
+from edgeacts.circumstances import cpu
+from edgeacts.native import int8
 
 pytestmark = [
     pytest.mark.usefixtures("one_thread"),
@@ -244,3 +246,32 @@ def test_the_model_is_not_changed_and_types_are_kept() -> None:
     every = (np.arange(256) - 127) * np.float32(0.05)
     true = np.clip(np.rint(every / (1 + np.exp(-every)) / 0.04) + 127, 0, 255)
     assert np.abs(site.lookup - true).max() <= 1
+
+
+CONVOLUTIONS = ("convolutions",)
+saturating = pytest.mark.skipif(
+    not native.available() or int8.isa() != "avx2" or any("vnni" in feature for feature in cpu()[1]),
+    reason="only where ONNX Runtime's products of bytes saturate, without VNNI, there is a kernel for them",
+)
+
+
+@saturating
+@pytest.mark.parametrize(
+    ("size", "stride", "out"), [(1, 1, 8), (1, 1, 21), (1, 2, 16), (3, 1, 24), (3, 2, 40)]
+)
+def test_convolutions_of_all_channels_are_the_runtimes_bytes(size: int, stride: int, out: int) -> None:
+    """Any kernel, padding and number of channels; weights of eight bits, whose products saturate here."""
+    g = Graph(seed=size + out)
+    g.limit = 127
+    g.conv(out, size, stride).act("Mish").conv(12)
+    done = ways(g.model(), which=CONVOLUTIONS)
+    assert list(done.kernels("convolutions").values()) == ["int8 convolution, on its output"]
+    assert done.operators("convolutions").count("Convolution8") == 2
+    done.check_exactly(X, {"x": normal(1, 8, 9, 9, seed=5, scale=4.0)})
+
+
+@saturating
+def test_threads_share_a_convolution() -> None:
+    g = Graph(side=33).conv(16, 3).act("Mish").conv(8)
+    done = ways(g.model(), threads=2, which=CONVOLUTIONS)
+    done.check_exactly({"x": normal(2, 8, 33, 33)})
