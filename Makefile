@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DEMO := demo
 
-.PHONY: help demo test test-half test-rest test-long check format bench bench-openvino bench-measurements stock-tables clean
+.PHONY: help demo test test-half test-rest test-long check format bench bench-openvino bench-int8 bench-measurements stock-tables clean
 
 help:
 	@echo "make demo       install into .venv, run everything on the embedded images, print where the report is"
@@ -14,6 +14,7 @@ help:
 	@echo "make test-long  the tests that take minutes"
 	@echo "make bench      what each activation costs, into benchmarks/activations.json and README.md (minutes, on an idle machine)"
 	@echo "make bench-openvino  what each activation costs in OpenVINO, into benchmarks/openvino.json and README.md (minutes, idle)"
+	@echo "make bench-int8  what INT8 costs with each activation, into benchmarks/int8.json and README.md (minutes, on an idle machine)"
 	@echo "make bench-measurements  whether verdicts of bench and verify can be believed, into benchmarks/ and README.md (an hour, idle)"
 	@echo "make format     ruff format and its automatic fixes"
 	@echo "make stock-tables  compile the catalogue's tables anew (after a change of tables.py or of a definition)"
@@ -60,6 +61,9 @@ bench: $(STAMP)
 
 bench-openvino: $(STAMP)
 	$(BIN)/python benchmarks/openvino_forms.py --into README.md
+
+bench-int8: $(STAMP)
+	$(BIN)/python benchmarks/int8.py --into README.md
 
 bench-measurements: $(STAMP)
 	$(BIN)/python benchmarks/latency.py

@@ -13,12 +13,13 @@ from __future__ import annotations
 import argparse
 import json
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from activations import SIZE, STOCK, live
+from torch import nn
 from tqdm import tqdm
 
 import edgeacts
@@ -42,9 +43,9 @@ BARS: Mapping[float, Mapping[str, float | None]] = {
 
 def export(folder: Path) -> dict[str, Path]:
     """Label -> file, ReLU first; what is there already is kept."""
-    wanted: dict[str, tuple[Any, float]] = {"relu stock": (STOCK["relu"](), 0.0)}
+    wanted: dict[str, tuple[Any, float]] = {"relu stock": (_stock("relu"), 0.0)}
     for name in ACTIVATIONS:
-        wanted[f"{name} stock"] = (STOCK[name](), 0.0)
+        wanted[f"{name} stock"] = (_stock(name), 0.0)
         wanted |= {f"{name} {tolerance:g}": (name, tolerance) for tolerance in TOLERANCES}
     paths = {label: folder / f"{label.replace(' ', '-')}.onnx" for label in wanted}
     for label, (source, tolerance) in tqdm(wanted.items(), desc="export", disable=None):
@@ -60,6 +61,10 @@ def export(folder: Path) -> dict[str, Path]:
                 dynamic_batch=False,
             )
     return paths
+
+
+def _stock(name: str) -> Callable[[int], nn.Module]:
+    return lambda _channels: STOCK[name]()
 
 
 def rows(record: LatencyRecord) -> list[dict[str, Any]]:

@@ -1,6 +1,6 @@
 """Classify images with a model exported by edgeacts, on OpenVINO. Complete in itself: copy it.
 
-    python classify_openvino.py MODEL.inlined.onnx IMAGE [IMAGE ...] [--top 3]
+    python classify_openvino.py MODEL.xml|MODEL.inlined.onnx IMAGE [IMAGE ...] [--top 3]
 
 Prints path, class and probability, separated by tabs, the likeliest class of each image first.
 Needs `pip install numpy pillow openvino`, nothing else.
@@ -49,6 +49,10 @@ def load(path: Path) -> tuple[Any, Mapping[str, str]]:
             twin = path.with_suffix(".inlined.onnx").name
             fail(f"{path} holds functions, which OpenVINO refuses: give its inlined twin, {twin}", code=2)
         fail(f"openvino cannot read {path}: {error}")
+    # OpenVINO fuses activations only where it knows all shapes, the batch included: this program gives one image a run.
+    shape = model.inputs[0].partial_shape
+    shape[0] = 1
+    model.reshape(shape)
     # On CPUs that have bfloat16 OpenVINO computes in it unless told otherwise: faster, but with three digits
     # instead of seven, so probabilities would differ from PyTorch's. Leave it out if that is good enough.
     compiled = core.compile_model(model, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
@@ -94,7 +98,9 @@ def read_image(path: Path, wanted: Preprocessing) -> NDArray[np.float32]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Classify images with a model exported by edgeacts.")
-    parser.add_argument("model", type=Path, help="model.inlined.onnx: OpenVINO refuses model.onnx")
+    parser.add_argument(
+        "model", type=Path, help="model.xml, or model.inlined.onnx: OpenVINO refuses model.onnx"
+    )
     parser.add_argument("images", type=Path, nargs="+", metavar="IMAGE", help="anything Pillow reads")
     parser.add_argument("--top", type=int, default=3, help="classes to print for each image (default 3)")
     args = parser.parse_args()

@@ -1,13 +1,15 @@
 """Other bodies of a file's activation functions, for runtimes that another form suits better.
 
 They travel in the file's metadata as ONNX functions, so that a device needs neither the definition nor SymPy:
-{"forms": {operator: {form: {"bound": 2e-7, "body": base64}}}, "chosen": {runtime: {precision: {operator: form}}}}.
+{"forms": {operator: {form: {"bound": 2e-7, "body": base64}}}, "chosen": {runtime: {precision: {operator: form}}},
+"instead_of": {operator: fingerprint of the file's own function}}. Where that function is another one by now, it is what runs.
 """
 
 from __future__ import annotations
 
 import base64
 import binascii
+import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -38,8 +40,20 @@ class Body:
         return str(self.function.name)
 
 
-def bodies_metadata(chosen: Mapping[str, Mapping[str, Mapping[str, Body]]]) -> str:
-    """JSON of runtime -> precision -> operator -> body; each body is written once, whoever uses it."""
+def fingerprint(function: onnx.FunctionProto) -> str:
+    """16 hexadecimal digits of what a function computes: its operators, their inputs, outputs and attributes."""
+    digest = hashlib.sha256()
+    for node in function.node:
+        told = onnx.NodeProto(op_type=node.op_type, domain=node.domain, input=node.input, output=node.output)
+        told.attribute.extend(sorted(node.attribute, key=lambda a: str(a.name)))
+        digest.update(told.SerializeToString(deterministic=True))
+    return digest.hexdigest()[:16]
+
+
+def bodies_metadata(
+    chosen: Mapping[str, Mapping[str, Mapping[str, Body]]], own: Mapping[str, onnx.FunctionProto]
+) -> str:
+    """JSON of runtime -> precision -> operator -> body, instead of the file's `own`; each body is written once."""
     forms: dict[str, dict[str, Any]] = {}
     names: dict[str, dict[str, dict[str, str]]] = {}
     for runtime, of_precision in chosen.items():
@@ -50,7 +64,9 @@ def bodies_metadata(chosen: Mapping[str, Mapping[str, Mapping[str, Body]]]) -> s
                 name = body.form if known.get(body.form, record) == record else f"{body.form} for {precision}"
                 known[name] = record
                 names.setdefault(runtime, {}).setdefault(precision, {})[operator] = name
-    return json.dumps({"forms": forms, "chosen": names}, ensure_ascii=False, sort_keys=True)
+    replaced = {operator: fingerprint(own[operator]) for operator in forms}
+    told = {"forms": forms, "chosen": names, "instead_of": replaced}
+    return json.dumps(told, ensure_ascii=False, sort_keys=True)
 
 
 def chosen_bodies(model: onnx.ModelProto, runtime: str, precision: str, where: str) -> dict[str, Body]:
@@ -71,7 +87,7 @@ def chosen_bodies(model: onnx.ModelProto, runtime: str, precision: str, where: s
         return {
             operator: _body(form, stated["forms"][operator][form], own[operator])
             for operator, form in names.items()
-            if operator in own
+            if operator in own and stated["instead_of"][operator] == fingerprint(own[operator])
         }
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError) as error:
         raise DamagedFile(

@@ -25,7 +25,8 @@ from edgeacts.latency import benchmark
 from edgeacts.latency.arguments import check_arguments
 from edgeacts.models import network
 from edgeacts.parity import verify
-from edgeacts.records import LatencyRecord, Record, TrainingRecord, Verdict
+from edgeacts.pipeline_int8 import int8_label, int8_model, int8_parents, int8_results, int8_stages
+from edgeacts.records import GateRecord, LatencyRecord, Record, TrainingRecord, Verdict
 from edgeacts.report import build_report
 from edgeacts.runtimes import levels, open_runtime, runtime_names
 from edgeacts.stages import Stage, carry_out
@@ -42,6 +43,7 @@ class RunSettings(Record, frozen=True, kw_only=True, tag_field="kind", tag="run"
     training: TrainSettings
     opset: int = 20
     tolerance: float = TOLERANCE
+    int8: bool = False
     runtimes: tuple[str, ...] = runtime_names()
     provider: str = "cpu"
     bench_threads: int = 1
@@ -79,11 +81,12 @@ class RunResult:
     verdicts: dict[str, Verdict]
     trainings: dict[str, TrainingRecord]
     latency: LatencyRecord
+    gates: dict[str, GateRecord]
 
     @property
     def passed(self) -> bool:
-        """Every export and verification passed."""
-        return all(v.passed for v in self.verdicts.values())
+        """Every export and verification passed, and every 8-bit model's accuracy."""
+        return all(v.passed for v in self.verdicts.values()) and all(g.passed for g in self.gates.values())
 
 
 def run(settings: RunSettings | None, out: Path, *, progress: bool | None = None) -> RunResult:
@@ -105,8 +108,8 @@ def run(settings: RunSettings | None, out: Path, *, progress: bool | None = None
             for stage in _variant_stages(settings, out / label, model, activation, dataset, progress):
                 carry_out(stage, partial(_prefixed, say, label))
         carry_out(_bench_stage(settings, out, tuple(variants), bool(progress or sys.stderr.isatty())), say)
-        carry_out(_report_stage(out, tuple(variants)), say)
-        return _result(out, tuple(variants))
+        carry_out(_report_stage(settings, out, tuple(variants)), say)
+        return _result(settings, out, tuple(variants))
 
 
 def agree(settings: RunSettings | None, out: Path) -> RunSettings:
@@ -202,7 +205,11 @@ def _variant_stages(
                 tolerance=settings.tolerance,
             )  # fmt: skip
             verdict.write(verify_folder / f"{name}.json")
+        if "openvino" in settings.runtimes:
+            _write_executed(portable, verify_folder / "executed-openvino.json")
 
+    extra = settings.training.seed, progress
+    eight = int8_stages(folder, dataset, images, settings.runtimes, *extra) if settings.int8 else []
     return [
         Stage(
             "train",
@@ -213,7 +220,17 @@ def _variant_stages(
         ),
         Stage("export", export_folder, (checkpoint,), do_export),
         Stage("verify", verify_folder, (checkpoint, portable, inlined), do_verify),
+        *eight,
     ]
+
+
+def _write_executed(model: Path, target: Path) -> None:
+    """What OpenVINO executes for the model, where it is installed."""
+    try:
+        with open_runtime(model, "openvino") as session:
+            session.manifest.write(target)  # type: ignore[attr-defined]
+    except NotAvailable:
+        return  # the verdict says so
 
 
 def _train(settings: TrainSettings, folder: Path, dataset: ImageDataset, progress: bool | None) -> None:
@@ -222,19 +239,23 @@ def _train(settings: TrainSettings, folder: Path, dataset: ImageDataset, progres
 
 def _bench_stage(settings: RunSettings, out: Path, labels: tuple[str, ...], progress: bool) -> Stage:
     models = tuple(out / label / "export" / "model.onnx" for label in labels)
+    names = labels
+    if settings.int8:
+        models += tuple(int8_model(out / label) for label in labels)
+        names += tuple(map(int8_label, labels))
 
     def work() -> None:
         record = benchmark(
             models, runtimes=settings.runtimes, threads=settings.bench_threads, provider=settings.provider,
             within=settings.bench_precision, budget_s=settings.bench_budget_s, rounds=settings.bench_rounds,
-            labels=labels, seed=settings.training.seed, progress=progress,
+            labels=names, seed=settings.training.seed, progress=progress,
         )  # fmt: skip
         record.write(out / "bench" / "latency.json")
 
     return Stage("bench", out / "bench", models, work)
 
 
-def _report_stage(out: Path, labels: tuple[str, ...]) -> Stage:
+def _report_stage(settings: RunSettings, out: Path, labels: tuple[str, ...]) -> Stage:
     parents = [out / "bench" / "latency.json"]
     for label in labels:
         folder = out / label
@@ -243,6 +264,7 @@ def _report_stage(out: Path, labels: tuple[str, ...]) -> Stage:
             folder / "export" / "export.json",
             folder / "verify" / "verdict.json",
         ]
+        parents += int8_parents(folder) if settings.int8 else []
     return Stage("report", out / "report", tuple(parents), lambda: _report(out))
 
 
@@ -250,15 +272,17 @@ def _report(out: Path) -> None:
     build_report(out)
 
 
-def _result(out: Path, labels: tuple[str, ...]) -> RunResult:
-    verdicts = {}
+def _result(settings: RunSettings, out: Path, labels: tuple[str, ...]) -> RunResult:
+    verdicts, gates = {}, {}
     for label in labels:
         verdicts[f"{label} export"] = Verdict.read(out / label / "export" / "verdict.json")
         verdicts[label] = Verdict.read(out / label / "verify" / "verdict.json")
         verdicts[f"{label} inlined"] = Verdict.read(out / label / "verify" / "verdict-inlined.json")
+        if settings.int8:
+            gates[label], verdicts[f"{label} int8"] = int8_results(out / label)
     trainings = {label: TrainingRecord.read(out / label / "train" / "training.json") for label in labels}
     latency = LatencyRecord.read(out / "bench" / "latency.json")
-    return RunResult(out / "report" / "report.html", verdicts, trainings, latency)
+    return RunResult(out / "report" / "report.html", verdicts, trainings, latency, gates)
 
 
 def check(result: RunResult) -> None:
@@ -269,6 +293,10 @@ def check(result: RunResult) -> None:
         raise CheckFailed(
             f"{len(failed)} of {len(result.verdicts)} parity checks failed; {name}: {verdict.summary}; see {result.report}"
         )
+    poor = {name: gate for name, gate in result.gates.items() if not gate.passed}
+    if poor:
+        name, gate = next(iter(poor.items()))
+        raise CheckFailed(f"{name} in 8 bits: {gate.summary}; see {result.report}")
 
 
 def _say(text: str) -> None:

@@ -13,6 +13,7 @@ from edgeacts.files import sha256_file
 from edgeacts.records import Record
 
 MARK = "stage.json"
+_OF_A_NETWORK = ("train", "export", "verify", "quantize", "verify-int8")  # below the folder of one network
 
 
 class StageMark(Record, frozen=True, tag_field="kind", tag="stage"):
@@ -101,7 +102,7 @@ def _counts(path: Path) -> bool:
 
 
 def _name(path: Path, folder: Path) -> str:
-    run = folder.parent.parent if folder.name in ("train", "export", "verify") else folder.parent
+    run = folder.parent.parent if folder.name in _OF_A_NETWORK else folder.parent
     return (
         str(path.resolve().relative_to(run.resolve()))
         if path.resolve().is_relative_to(run.resolve())

@@ -61,7 +61,7 @@ def bodies_text(uses: Sequence[Use], own: Mapping[str, onnx.FunctionProto], wish
         runtime: {p: found for p in precisions if (found := bodies_on(runtime, p, uses, own, wish))}
         for runtime, precisions in RUNTIMES.items()
     }
-    return bodies_metadata(chosen) if any(chosen.values()) else ""
+    return bodies_metadata(chosen, own) if any(chosen.values()) else ""
 
 
 def uses_in(model: onnx.ModelProto) -> list[Use]:

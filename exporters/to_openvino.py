@@ -69,7 +69,7 @@ def to_openvino(
     anew = tolerance is not None or tuning is not None
     bodies = _chosen_anew(proto, precision, tolerance, tuning) if anew else None
     read = read_proto(core, source, proto, precision, bodies)
-    kept = carried_metadata(stated, source)
+    kept = carried_metadata(read.metadata, source)
     halve = precision == "f16"
     xml = write_ir(read, kept, folder / f"{name}.xml", halve)
     with_picture = None

@@ -16,9 +16,11 @@ from own_activations import OWN
 from torch import nn
 
 from edgeacts.acceleration.compiling import kernel_options
+from edgeacts.acceleration.finding import find_all_sites
 from edgeacts.acceleration.markers import Markers, optimize
-from edgeacts.acceleration.rewriting import Placed, rewrite
-from edgeacts.acceleration.sites import Site, find_sites
+from edgeacts.acceleration.placed import Placed
+from edgeacts.acceleration.rewriting import rewrite
+from edgeacts.acceleration.sites import Site
 from edgeacts.definition import Activation, Parameter, X
 from edgeacts.exporters.to_onnx import to_onnx
 from edgeacts.modules import ActivationModule
@@ -94,6 +96,17 @@ class Ways:
                         scale = max(1.0, float(np.abs(w).max(initial=0)))
                         np.testing.assert_allclose(got, w, rtol=0, atol=self.tolerance * scale, err_msg=way)
 
+    def check_exactly(self, *feeds: Mapping[str, np.ndarray]) -> None:
+        """As `check`, to the last bit."""
+        for feed in feeds:
+            wanted = self.stock.run(None, dict(feed))
+            assert all(len(np.unique(w)) > 8 for w in wanted), "this output is blind"
+            for way, session in self.sessions.items():
+                for _ in range(2):
+                    for w, got in zip(wanted, session.run(None, dict(feed)), strict=True):
+                        assert got.dtype == w.dtype
+                        np.testing.assert_array_equal(got, w, err_msg=way)
+
     def kernels(self, way: str) -> dict[str, str]:
         """Site -> kernel."""
         return {p.site: p.kernel for p in self.placed[way]}
@@ -105,13 +118,13 @@ class Ways:
 def ways(model: onnx.ModelProto | Path, threads: int = 1) -> Ways:
     """All candidates, whatever they cost."""
     loaded = onnx.load(model) if isinstance(model, Path) else model
-    marked, sites = find_sites(loaded, "test")
+    marked, sites = find_all_sites(loaded, "test")
     markers = Markers(marked, sites)
     markers.place(marked)
     optimized = optimize(marked, threads=threads)
     result = Ways(stock_session(model), {}, {}, {}, sites)
     for way in WAYS:
-        result.models[way], result.placed[way] = rewrite(optimized, markers, depthwise=way)
+        result.models[way], result.placed[way] = rewrite(optimized, markers, depthwise=way, threads=threads)
         result.sessions[way] = ort.InferenceSession(
             result.models[way].SerializeToString(), kernel_options(threads), providers=CPU
         )

@@ -11,6 +11,7 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from edgeacts.activations import activation
+from edgeacts.bodies import fingerprint
 from edgeacts.forms import choose, function
 from edgeacts.preprocessing import Preprocessing
 
@@ -82,6 +83,9 @@ def doubled(operator: str = "TanhExp", *, form: str = "double", precision: str =
     """Metadata by which OpenVINO would compute 2x: what no other runtime and no other precision gets."""
     nodes = [helper.make_node("Add", ["x", "x"], ["y"])]
     entry = {"bound": 1e-6, "body": body_text(operator, nodes)} | record
-    return json.dumps(
-        {"forms": {operator: {form: entry}}, "chosen": {"openvino": {precision: {operator: form}}}}
-    )
+    told = {
+        "forms": {operator: {form: entry}},
+        "chosen": {"openvino": {precision: {operator: form}}},
+        "instead_of": {operator: fingerprint(function(choose(activation(operator.lower()), form="exact")))},
+    }
+    return json.dumps(told)

@@ -13,19 +13,24 @@ import onnxruntime as ort
 
 from edgeacts import native
 from edgeacts.acceleration.choosing import Gain, gain, times_in_turn
+from edgeacts.acceleration.finding import find_all_sites
 from edgeacts.acceleration.int8_regions import is_quantized
-from edgeacts.acceleration.int8_sites import find_int8_sites
 from edgeacts.acceleration.manifest import CandidateRecord, SiteRecord
 from edgeacts.acceleration.markers import Markers, optimize
 from edgeacts.acceleration.placed import DOMAIN as KERNELS
 from edgeacts.acceleration.placed import EXACT_KERNELS, Placed
 from edgeacts.acceleration.rewriting import rewrite
 from edgeacts.acceleration.samples import largest_error, moved_a_little, outputs_of, sample_feeds
-from edgeacts.acceleration.sites import Site, find_sites
+from edgeacts.acceleration.sites import Site
 from edgeacts.errors import EdgeactsError, one_line
 from edgeacts.onnx_metadata import MAX_MODEL_BYTES
 
-_WAYS = {"tables": "none", "depthwise": "activated", "depthwise everywhere": "all"}
+_WAYS = {
+    "tables": "none",
+    "depthwise": "activated",
+    "depthwise everywhere": "all",
+    "convolutions": "convolutions",
+}
 # A table's error grows from layer to layer: by the measure of trained networks, up to this times the sum of the bounds.
 _AMPLIFICATION = 8.0
 _NOISE = 5e-5  # what another order of additions does to a deep float32 network
@@ -50,9 +55,7 @@ def compile_model(model: onnx.ModelProto, stock: Any, *, threads: int, where: st
     if missing is not None:
         return _as_it_is(missing, ())
     try:
-        marked, quantized = find_int8_sites(model)
-        marked, others = find_sites(marked, where)
-        sites = [*quantized, *others]
+        marked, sites = find_all_sites(model, where)
     except EdgeactsError as error:
         return _as_it_is(str(error), ())
     except Exception as error:  # of onnx, for graphs that it does not expect: the model itself may run

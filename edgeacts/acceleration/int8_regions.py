@@ -62,6 +62,19 @@ def find_regions(model: onnx.ModelProto) -> list[Region]:
     return [region for target in search.targets() if (region := search.region(target)) is not None]
 
 
+def between_quantizers(model: onnx.ModelProto) -> set[str]:
+    """Values that are computed entry by entry from dequantized ones alone and then quantized."""
+    search = _Search(model)
+    found: set[str] = set()
+    for node in model.graph.node:
+        variable = [name for name in node.input if name and not search.constant(name)]
+        if node.op_type == DEQUANTIZE or (
+            search.elementwise(node) and variable and found.issuperset(variable)
+        ):
+            found.update(node.output)
+    return {node.input[0] for node in model.graph.node if node.op_type == QUANTIZE} & found
+
+
 class _Search:
     def __init__(self, model: onnx.ModelProto) -> None:
         self.graph = model.graph
@@ -94,13 +107,18 @@ class _Search:
             if node.op_type == QUANTIZE:
                 return self.root.get(source)
             return None if source in self.constants else self.root.get(source, source)
-        if not self._elementwise(node):
+        if not self.elementwise(node):
             return None
         variable = {name for name in node.input if name and not self._scalar(name)}
         roots = {self.root.get(name, "") for name in variable}
         return roots.pop() if len(roots) == 1 and "" not in roots else None
 
-    def _elementwise(self, node: onnx.NodeProto) -> bool:
+    def constant(self, name: str) -> bool:
+        """Whether a value is known before the model runs."""
+        return name in self.constants
+
+    def elementwise(self, node: onnx.NodeProto) -> bool:
+        """Whether each element of what a node gives depends on the same element of its operands alone."""
         body = self.bodies.get((node.domain, node.op_type))
         if body is None:
             return node.domain in _DOMAINS and node.op_type in _ELEMENTWISE

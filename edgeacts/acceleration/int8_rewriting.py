@@ -7,25 +7,21 @@ from dataclasses import dataclass
 
 import numpy as np
 import onnx
-from numpy.typing import NDArray
-from onnx import helper, numpy_helper
+from onnx import TensorProto, helper, numpy_helper
 
 from edgeacts.acceleration.graph import attributes, consumers, import_domain, producers, use_counts
+from edgeacts.acceleration.int8_convolutions import CONV, Convolution, read_convolution
 from edgeacts.acceleration.int8_regions import DEQUANTIZE, QUANTIZE
-from edgeacts.acceleration.int8_tables import ByteTable
+from edgeacts.acceleration.int8_tables import SIGN, ByteTable
 from edgeacts.acceleration.markers import QUANTIZED_LEAKY, Markers
 from edgeacts.acceleration.placed import DOMAIN, Placed
 from edgeacts.acceleration.sites import Site
 from edgeacts.errors import EdgeactsError
-from edgeacts.native.int8 import paired
 
-CONV = "QLinearConv"
 # What makes a tensor of its own: its memory may be written over when nothing else reads it.
 _OWNERS = frozenset(
     {CONV, "Depthwise8", "Lookup", "QGemm", "QLinearAdd", "QLinearMatMul", "QLinearMul", QUANTIZE}
 )
-_SIGN = np.uint8(0x80)  # int8 as the uint8 that is 128 more
-_LARGEST = 2.0**30  # a sum times its scale must stay a whole number of int32
 
 
 def rewrite_int8(model: onnx.ModelProto, markers: Markers, *, depthwise: str, threads: int) -> list[Placed]:
@@ -35,7 +31,8 @@ def rewrite_int8(model: onnx.ModelProto, markers: Markers, *, depthwise: str, th
     """
     rewriter = _Int8Rewriter(model, markers, threads)
     if depthwise != "none":
-        rewriter.depthwise(every=depthwise == "all")
+        shallow = depthwise == "convolutions"
+        rewriter.convolutions(every=shallow or depthwise == "all", shallow=shallow)
     rewriter.lookups()
     if rewriter.placed:
         import_domain(model, DOMAIN)
@@ -43,23 +40,8 @@ def rewrite_int8(model: onnx.ModelProto, markers: Markers, *, depthwise: str, th
 
 
 @dataclass(frozen=True)
-class _Convolution:
-    """A depthwise QLinearConv, in numbers: weights [K, K, C] less their zero point; zero points as those of uint8."""
-
-    weights: NDArray[np.int32]
-    bias: NDArray[np.int32]
-    scale: NDArray[np.float32]
-    stride: int
-    pads: list[int]
-    signed_in: bool
-    signed_out: bool
-    zero_in: int
-    zero_out: int
-
-
-@dataclass(frozen=True)
 class _Plan:
-    convolution: _Convolution
+    convolution: Convolution
     before: onnx.NodeProto | None
     after: onnx.NodeProto | None
 
@@ -75,9 +57,10 @@ class _Int8Rewriter:
         found = self.markers.find(node)
         return found if found is not None and found.lookup is not None else None
 
-    # ---- depthwise convolutions
+    # ---- convolutions
 
-    def depthwise(self, *, every: bool) -> None:
+    def convolutions(self, *, every: bool, shallow: bool) -> None:
+        """`every`: depthwise ones also where no activation is next to them; `shallow`: those of all channels too."""
         makers, readers, uses = producers(self.graph), consumers(self.graph), use_counts(self.graph)
         claimed: set[str] = set()
 
@@ -98,10 +81,10 @@ class _Int8Rewriter:
         nodes = []
         plans: dict[str, _Plan] = {}
         for node in self.graph.node:
-            found = self._convolution(node)
-            if found is None:
+            found = read_convolution(node, self.weights)
+            if found is None or not (found.depthwise or (shallow and found.shallow)):
                 continue
-            before = marker(makers.get(node.input[0]), node.input[0])
+            before = marker(makers.get(node.input[0]), node.input[0]) if found.depthwise else None
             following = readers.get(node.output[0], [])
             after = marker(following[0] if len(following) == 1 else None, node.output[0])
             if every or before is not None or after is not None:
@@ -109,108 +92,43 @@ class _Int8Rewriter:
         for node in self.graph.node:
             plan = plans.get(node.output[0]) if node.output else None
             if plan is not None:
-                nodes.append(self._depthwise(node, plan))
+                nodes.append(self._kernel(node, plan))
             elif not (node.output and node.output[0] in claimed):
                 nodes.append(node)
         del self.graph.node[:]
         self.graph.node.extend(nodes)
 
-    def _convolution(self, node: onnx.NodeProto) -> _Convolution | None:
-        """The numbers of a convolution that the kernel can do."""
-        found = attributes(node)
-        constant = all(name in self.weights for name in node.input[1:] if name)
-        if (
-            node.op_type != CONV
-            or not constant
-            or "channels_last" not in found
-            or not found["channels_last"].i
-        ):
-            return None
-        weights = self.array(node.input[3])
-        if weights.ndim != 4 or weights.shape[1] != 1 or found["group"].i != weights.shape[0]:
-            return None
-        strides = _ints(found, "strides", [1, 1])
-        supported = (
-            weights.shape[2:] in ((3, 3), (5, 5))
-            and strides in ([1, 1], [2, 2])
-            and _ints(found, "dilations", [1, 1]) == [1, 1]
-            and ("auto_pad" not in found or found["auto_pad"].s in (b"NOTSET", b""))
-            and all(self.array(node.input[i]).size == 1 for i in (1, 2, 6, 7))
-        )
-        return self._numbers(node, weights, strides[0], _ints(found, "pads", [0] * 4)) if supported else None
-
-    def _numbers(
-        self, node: onnx.NodeProto, weights: NDArray[np.generic], stride: int, pads: list[int]
-    ) -> _Convolution | None:
-        channels = weights.shape[0]
-        zero_in, zero_out = self.array(node.input[2]), self.array(node.input[7])
-        zeros = [int(z.ravel()[0]) + (128 if z.dtype == np.int8 else 0) for z in (zero_in, zero_out)]
-        wide = weights.astype(np.int32) - self.array(node.input[5]).astype(np.int32).reshape(-1, 1, 1, 1)
-        given = len(node.input) > 8 and node.input[8]
-        bias = self.array(node.input[8]).astype(np.int64) if given else np.zeros(channels, np.int64)
-        bias = bias - zeros[0] * wide.astype(np.int64).sum(axis=(1, 2, 3))
-        # As ONNX Runtime multiplies them: in float32, the output's scale last.
-        x_scale, w_scale, y_scale = (self.array(node.input[i]).astype(np.float32).ravel() for i in (1, 4, 6))
-        scale = np.broadcast_to(x_scale * w_scale / y_scale, (channels,)).astype(np.float32)
-        most = np.abs(bias) + 255 * np.abs(wide.astype(np.int64)).sum(axis=(1, 2, 3))
-        if most.max() >= 2**31 or not (most * scale.astype(np.float64)).max() < _LARGEST:
-            return None
-        return _Convolution(
-            wide[:, 0].transpose(1, 2, 0),
-            bias.astype(np.int32),
-            scale,
-            stride,
-            pads,
-            zero_in.dtype == np.int8,
-            zero_out.dtype == np.int8,
-            zeros[0],
-            zeros[1],
-        )
-
-    def _depthwise(self, node: onnx.NodeProto, plan: _Plan) -> onnx.NodeProto:
-        c, name = plan.convolution, node.output[0]
+    def _kernel(self, node: onnx.NodeProto, plan: _Plan) -> onnx.NodeProto:
+        c, name, depthwise = plan.convolution, node.output[0], plan.convolution.depthwise
         before = after = None
         source, target = node.input[0], name
+        every, signed_in, signed_out = np.arange(256, dtype=np.uint8), c.signed_in, c.signed_out
         if plan.before is not None:
-            source, before = plan.before.input[0], self._table(plan.before, "on its input")
+            source, before = plan.before.input[0], self._table(plan.before, depthwise, "on its input")
+            signed_in = self._signed(plan.before.input[2])
         if plan.after is not None:
-            target, after = plan.after.output[0], self._table(plan.after, "on its output")
-        if c.signed_in:
-            before = (np.arange(256, dtype=np.uint8) if before is None else before) ^ _SIGN
-        if c.signed_out:
-            every = np.arange(256, dtype=np.uint8) ^ _SIGN
-            after = every if after is None else after[every]
-        inputs = [source]
-        for suffix, array in (("weights", paired(c.weights)), ("bias", c.bias), ("scale", c.scale)):
-            inputs.append(f"{name}_edgeacts_{suffix}")
-            self.graph.initializer.append(numpy_helper.from_array(np.ascontiguousarray(array), inputs[-1]))
-        result = helper.make_node(
-            "Depthwise8",
-            inputs,
-            [target],
-            name=node.name,
-            domain=DOMAIN,
-            kernel_shape=list(c.weights.shape[:2]),
-            strides=[c.stride, c.stride],
-            pads=c.pads,
-            zero_point=c.zero_out,
-            padding=c.zero_in,
-            threads=self.threads,
+            target, after = plan.after.output[0], self._table(plan.after, depthwise, "on its output")
+            signed_out = self._signed(plan.after.input[4])
+        if signed_in:  # the kernel's own numbers are of uint8
+            before = (every if before is None else before)[every ^ SIGN]
+        if signed_out:
+            after = (every if after is None else after) ^ SIGN
+        constants = []
+        for suffix, array in zip(("weights", "bias", "scale"), c.numbers(depthwise=depthwise), strict=True):
+            constants.append(f"{name}_edgeacts_{suffix}")
+            self.graph.initializer.append(numpy_helper.from_array(np.ascontiguousarray(array), constants[-1]))
+        result = c.node(
+            source, constants, target, depthwise=depthwise, threads=self.threads, before=before, after=after
         )
-        for which, table in (("before", before), ("after", after)):
-            if table is not None:
-                result.attribute.append(helper.make_attribute(which, table.tolist()))
+        result.name = node.name
         return result
 
-    def _table(self, marker: onnx.NodeProto, where: str) -> ByteTable:
+    def _table(self, marker: onnx.NodeProto, depthwise: bool, where: str) -> ByteTable:
         site = self.site(marker)
         assert site is not None and site.lookup is not None  # noqa: S101, PT018  plans hold no others
-        self.placed.append(Placed(site.name, f"int8 depthwise, {where}", "channels last", exact=True))
+        kind = "int8 depthwise" if depthwise else "int8 convolution"
+        self.placed.append(Placed(site.name, f"{kind}, {where}", "channels last", exact=True))
         return site.lookup
-
-    def array(self, name: str) -> NDArray[np.generic]:
-        found: NDArray[np.generic] = numpy_helper.to_array(self.weights[name])
-        return found
 
     # ---- everything else
 
@@ -222,9 +140,11 @@ class _Int8Rewriter:
             site = self.site(node)
             if site is None:
                 continue
-            source, target = node.input[0], node.output[0]
-            if node.op_type != QUANTIZED_LEAKY:  # not fused: DequantizeLinear, marker, QuantizeLinear
-                source, target = self._around(node, makers, readers, uses)
+            if node.op_type == QUANTIZED_LEAKY:
+                source, target, zeros = node.input[0], node.output[0], (node.input[2], node.input[4])
+            else:  # not fused: DequantizeLinear, marker, QuantizeLinear
+                first, last_one = self._around(node, makers, readers, uses)
+                source, target, zeros = first.input[0], last_one.output[0], (_zero(first), _zero(last_one))
             maker = makers.get(source)
             alone = maker is not None and maker.op_type in _OWNERS and uses[source] == 1
             new = helper.make_node(
@@ -233,7 +153,7 @@ class _Int8Rewriter:
                 [target],
                 name=f"{target}_lookup",
                 domain=DOMAIN,
-                table=site.lookup.tolist() if site.lookup is not None else [],
+                table=self._bytes(site, *zeros).tolist(),
             )
             kernel, layout = (
                 "int8 table, in place" if alone else "int8 table",
@@ -243,14 +163,24 @@ class _Int8Rewriter:
             node.CopyFrom(new)
         self._drop_doubles()
 
+    def _bytes(self, site: Site, zero_in: str, zero_out: str) -> ByteTable:
+        """The site's table for values of the types that these zero points have."""
+        every = np.arange(256, dtype=np.uint8)
+        assert site.lookup is not None  # noqa: S101  site() gives no others
+        table = site.lookup[every ^ SIGN] if self._signed(zero_in) else site.lookup
+        return table ^ SIGN if self._signed(zero_out) else table
+
+    def _signed(self, zero_point: str) -> bool:
+        return zero_point in self.weights and self.weights[zero_point].data_type == TensorProto.INT8
+
     def _around(
         self,
         node: onnx.NodeProto,
         makers: dict[str, onnx.NodeProto],
         readers: dict[str, list[onnx.NodeProto]],
         uses: Mapping[str, int],
-    ) -> tuple[str, str]:
-        """What the DequantizeLinear before a marker reads and the QuantizeLinear behind it writes."""
+    ) -> tuple[onnx.NodeProto, onnx.NodeProto]:
+        """The DequantizeLinear before a marker and the QuantizeLinear behind it."""
         maker, following = makers.get(node.input[0]), readers.get(node.output[0], [])
         if (
             maker is None
@@ -261,7 +191,7 @@ class _Int8Rewriter:
         ):
             raise EdgeactsError(f"the optimizer has moved the INT8 activation {node.output[0]} out of reach")
         self._replaced.add(following[0].output[0])
-        return maker.input[0], following[0].output[0]
+        return maker, following[0]
 
     def _drop_doubles(self) -> None:
         """QuantizeLinear nodes whose output a table writes now."""
@@ -270,12 +200,16 @@ class _Int8Rewriter:
         self.graph.node.extend(kept)
 
 
+def _zero(node: onnx.NodeProto) -> str:
+    return node.input[2] if len(node.input) > 2 else ""
+
+
 def _channels_last(graph: onnx.GraphProto) -> set[str]:
     """Values of convolutions and of pools whose channels are the last axis, and what follows them entry by entry."""
     found: set[str] = set()
     for node in graph.node:
         marked = attributes(node).get("channels_last")
-        makes = node.op_type == "Depthwise8" or (marked is not None and marked.i)
+        makes = node.op_type in ("Convolution8", "Depthwise8") or (marked is not None and marked.i)
         follows = node.op_type in _KEEPS_LAYOUT and any(name in found for name in node.input)
         if makes or follows:
             found.update(node.output)
@@ -293,7 +227,3 @@ _KEEPS_LAYOUT = frozenset(
         "QLinearConcat",
     }
 )
-
-
-def _ints(found: dict[str, onnx.AttributeProto], name: str, default: list[int]) -> list[int]:
-    return list(found[name].ints) if name in found else default

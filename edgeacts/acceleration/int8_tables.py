@@ -14,13 +14,15 @@ from edgeacts.acceleration.int8_regions import Region
 from edgeacts.errors import EdgeactsError, one_line
 
 ByteTable = NDArray[np.uint8]
+SIGN = np.uint8(0x80)  # what the bytes of an int8 and of the uint8 that is 128 more differ by
 _LOG_FATAL_ONLY = 4
 
 
 def byte_tables(model: onnx.ModelProto, regions: Sequence[Region]) -> list[ByteTable]:
     """For each region the output's byte for each of the input's 256, as ONNX Runtime computes it with its own optimizations.
 
-    What the tables replace is what computes them, so that both are the same to the last bit. Raises EdgeactsError.
+    An int8 counts as the uint8 that is 128 more, which the runtime's optimizer may make of it. What the tables replace is what
+    computes them, so that both are the same to the last bit. Raises EdgeactsError.
     """
     if not regions:
         return []
@@ -28,16 +30,17 @@ def byte_tables(model: onnx.ModelProto, regions: Sequence[Region]) -> list[ByteT
         session = ort.InferenceSession(
             _bodies(model, regions).SerializeToString(), _options(), providers=["CPUExecutionProvider"]
         )
-        every = np.arange(256, dtype=np.uint8)
-        feeds = {r.source: every.view(_dtype(r)) for r in regions}
+        unsigned, signed = np.arange(256, dtype=np.uint8), np.arange(-128, 128, dtype=np.int8)
+        feeds = {r.source: unsigned if r.element == TensorProto.UINT8 else signed for r in regions}
         found = session.run([r.target for r in regions], feeds)
     except Exception as error:  # ONNX Runtime's classes share nothing but Exception
         raise EdgeactsError(f"its INT8 activations cannot be evaluated: {one_line(error)}") from error
-    return [np.ascontiguousarray(values).view(np.uint8) for values in found]
+    return [_unsigned(values) for values in found]
 
 
-def _dtype(region: Region) -> type[np.uint8 | np.int8]:
-    return np.uint8 if region.element == TensorProto.UINT8 else np.int8
+def _unsigned(values: NDArray[np.generic]) -> ByteTable:
+    found = np.ascontiguousarray(values)
+    return found.view(np.uint8) ^ SIGN if found.dtype == np.int8 else found.astype(np.uint8)
 
 
 def _bodies(model: onnx.ModelProto, regions: Sequence[Region]) -> onnx.ModelProto:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -31,18 +31,19 @@ class Recognised:
 
 
 def recognise(
-    model: onnx.ModelProto, wanted: Wanted | None = None
+    model: onnx.ModelProto, wanted: Wanted | None = None, left: Collection[str] = ()
 ) -> tuple[onnx.ModelProto, list[Recognised]]:
     """A copy of the model with each stock activation as one node edgeacts::Operator, and what was found, in order.
 
     The parameters are float attributes of the node. With `wanted(operator, parameters)`, only those for which it is true
-    are replaced. Found are activations of float32 in the main graph; a model with local functions is left as it is.
+    are replaced, and none whose output is among `left`. Found are activations of float32 in the main graph; a model with local
+    functions is left as it is.
     """
     result = onnx.ModelProto()
     result.CopyFrom(model)
     if result.functions:
         return result, []
-    search = _Search(result, wanted)
+    search = _Search(result, wanted, left)
     found = search.run()
     if found:
         search.replace(found)
@@ -100,8 +101,8 @@ _BY_ROOT = _by_root(PATTERNS)
 class _Search:
     """One pass over the nodes from the last to the first, so that the largest expression wins."""
 
-    def __init__(self, model: onnx.ModelProto, wanted: Wanted | None) -> None:
-        self._graph = model.graph
+    def __init__(self, model: onnx.ModelProto, wanted: Wanted | None, left: Collection[str]) -> None:
+        self._graph, self._left = model.graph, left
         self._wanted = wanted or (lambda operator, parameters: True)
         self._matcher = Matcher(model.graph)
         self._types = _Types(model)
@@ -111,7 +112,11 @@ class _Search:
         found: list[_Found] = []
         taken: set[str] = set()
         for node in reversed(self._graph.node):
-            if kind_of(node) not in _BY_ROOT or taken.intersection(node.output):
+            if (
+                kind_of(node) not in _BY_ROOT
+                or taken.intersection(node.output)
+                or node.output[0] in self._left
+            ):
                 continue
             if one := next(self._readings(node), None):
                 found.append(one)

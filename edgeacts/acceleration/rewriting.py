@@ -85,7 +85,7 @@ def rewrite(
     placed = rewrite_int8(result, markers, depthwise=depthwise, threads=threads)
     rewriter = _Rewriter(result, markers)
     if depthwise != "none":
-        rewriter.depthwise(every=depthwise == "all")
+        rewriter.depthwise(every=depthwise != "activated")
     rewriter.tables()
     rewriter.finish()
     return result, placed + rewriter.placed

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from importlib import resources
 
@@ -18,6 +18,9 @@ DOMAIN = "edgeacts"
 # One operator that every runtime fuses into the convolution before it at no cost: nothing to gain.
 _FREE = frozenset({"Relu", "Clip"})
 _LEAKY = "LeakyRelu"
+_NO_BYTES = (
+    "the scales around it are per channel, known only when it runs, or of two types: no table of bytes"
+)
 
 
 @dataclass(frozen=True)
@@ -26,7 +29,7 @@ class Site:
 
     `form` says how the file writes it: the function's operators, or the stock pattern that was recognised. `slope` is that of a
     LeakyReLU, which needs no table: the runtime fuses it into convolutions, but our depthwise kernel does it for less. `lookup`
-    is that of an activation between quantized values: the output's byte for each byte of the input.
+    is that of an activation between quantized values: the output's byte for each of the input's, int8 as the uint8 128 above it.
     """
 
     name: str
@@ -45,15 +48,18 @@ class Site:
         return self.table is not None or self.slope is not None or self.lookup is not None
 
 
-def find_sites(model: onnx.ModelProto, where: str) -> tuple[onnx.ModelProto, list[Site]]:
+def find_sites(
+    model: onnx.ModelProto, where: str, left: Collection[str] = ()
+) -> tuple[onnx.ModelProto, list[Site]]:
     """The model with every recognised activation as one node of domain `edgeacts`, and all its sites in order.
 
-    Raises DamagedFile when the tables in the metadata cannot be read.
+    `left` are the outputs of those between quantizers, which only a table of bytes could stand for. Raises DamagedFile when the
+    tables in the metadata cannot be read.
     """
     book = TableBook.of({p.key: p.value for p in model.metadata_props}, where)
     stock = stock_tables()
     model, recognised = recognise(
-        model, lambda operator, values: isinstance(_stock(stock, operator, values), Table)
+        model, lambda operator, values: isinstance(_stock(stock, operator, values), Table), left
     )
     forms = {r.output: r.pattern for r in recognised}
     bodies = {f.name: _body(f) for f in model.functions if f.domain == DOMAIN}
@@ -80,6 +86,9 @@ def find_sites(model: onnx.ModelProto, where: str) -> tuple[onnx.ModelProto, lis
             site = replace(
                 site, table=None, slope=None, why="its input is a constant: the runtime computes it once"
             )
+        if output in left:
+            why = site.why if site.table is None and site.slope is None else _NO_BYTES
+            site = replace(site, table=None, slope=None, why=why)
         sites.append(site)
     return model, sites
 

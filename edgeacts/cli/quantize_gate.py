@@ -120,10 +120,10 @@ def quantize_judged(
         judged = judge(done, dataset, chosen, out=out, progress=on_terminal())
         result = write_quantized(judged.done, path, out)
         judged.gate.write(out / GATE_FILE)
-        judged.saturation.write(out / SATURATION_FILE)
-        (out / QAT_FILE).unlink(missing_ok=True)
-        if judged.qat is not None:
-            judged.qat.write(out / QAT_FILE)
+        for name, record in ((SATURATION_FILE, judged.saturation), (QAT_FILE, judged.qat)):
+            (out / name).unlink(missing_ok=True)
+            if record is not None:
+                record.write(out / name)
     return result, judged
 
 
@@ -137,7 +137,8 @@ def judgement(judged: Judged) -> str:
         lines.append(wrapped(f"fine-tuning: {judged.qat.summary}"))
     if judged.reduce is not None:
         lines.append(wrapped(judged.reduce.reason))
-    lines.append(wrapped(judged.saturation.summary))
+    other = f"other CPUs: {judged.why_not}" if judged.saturation is None else judged.saturation.summary
+    lines.append(wrapped(other))
     return "\n".join(lines)
 
 

@@ -39,6 +39,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--tolerance", type=float, metavar="E", help="error an activation's form may have; default 1e-5"
     )
+    parser.add_argument(
+        "--int8",
+        action="store_const",
+        const=True,
+        help="also quantize, verify and measure each network in 8 bits",
+    )
     parser.add_argument("--bench-threads", type=int, metavar="N", help="threads of the benchmark; default 1")
     parser.add_argument(
         "--bench-precision", type=share, metavar="P", help="width at which the benchmark ends; default 2%%"
@@ -63,6 +69,7 @@ def action(arguments: argparse.Namespace) -> int:
         "provider": arguments.provider,
         "opset": arguments.opset,
         "tolerance": arguments.tolerance,
+        "int8": arguments.int8,
         "bench_threads": arguments.bench_threads,
         "bench_precision": arguments.bench_precision,
         "bench_budget_s": arguments.bench_budget,

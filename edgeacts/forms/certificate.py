@@ -18,7 +18,8 @@ from edgeacts.tables.certificate import half_ulp
 from edgeacts.tables.subject import Subject
 
 Doubles = NDArray[np.float64]
-_POINTS = 40_000
+_POINTS = 20_000  # of a stretch
+_WIDEST = 60.0
 _FAR = np.geomspace(1e6, 3e38, 200)
 _LIBRARY_ULPS = 4.0  # what runtimes' exponentials are allowed to be off, in units of the last place
 
@@ -93,15 +94,35 @@ def certify(program: Program, subject: Subject) -> float:
     with np.errstate(all="ignore"):
         if not is_sound(program, subject):
             return float("inf")
-        lo, hi = subject.ends(1e-9)
-        dense = np.linspace(max(lo, -60.0) - 2.0, min(hi, 60.0) + 2.0, _POINTS + 1)
-        signed, rounding = _errors(program, subject, dense)
-        between = 0.25 * float(np.abs(np.diff(signed, 2)).max())  # (spacing²/8)·max|e''|, doubled
-        inside = float(np.max(np.abs(signed) + rounding)) + between
+        inside = max(_on(program, subject, lo, hi) for lo, hi in _stretches(program, subject))
         elsewhere = np.concatenate([subject.scan, _FAR, -_FAR])
         signed, rounding = _errors(program, subject, elsewhere)
         worst = max(inside, float(np.max(np.abs(signed) + rounding)))
         return worst if np.isfinite(worst) else float("inf")
+
+
+def _stretches(program: Program, subject: Subject) -> list[tuple[float, float]]:
+    """Where to look closely: between the lines, and where the program is cut, which may be far narrower."""
+    lo, hi = subject.ends(1e-9)
+    found = [(max(lo, -_WIDEST) - 2.0, min(hi, _WIDEST) + 2.0)]
+    cut = {
+        float(program.steps[a].value or 0.0)
+        for step in program.steps
+        if step.op in ("max", "min")
+        for a in step.args
+        if program.steps[a].op == "constant"
+    }
+    if len(cut) > 1:
+        reach = 0.2 * (max(cut) - min(cut))
+        found.append((min(cut) - reach, max(cut) + reach))
+    return found
+
+
+def _on(program: Program, subject: Subject, lo: float, hi: float) -> float:
+    """The largest error on a stretch: on its points, and what may be between them."""
+    signed, rounding = _errors(program, subject, np.linspace(lo, hi, _POINTS + 1))
+    between = 0.25 * float(np.abs(np.diff(signed, 2)).max())  # (spacing²/8)·max|e''|, doubled
+    return float(np.max(np.abs(signed) + rounding)) + between
 
 
 def _errors(program: Program, subject: Subject, x: Doubles) -> tuple[Doubles, Doubles]:

@@ -39,10 +39,12 @@ def _rational(formula: Any) -> tuple[Any, Any] | None:
         sympy.Piecewise, sympy.Max, sympy.Min, sympy.Abs, sympy.erf, sympy.sin, sympy.cos, sympy.atan
     ):
         return None
-    gate = sympy.expand_log(sympy.simplify(formula / X), force=True)
-    gate = gate.replace(sigmoid, lambda u: 1 / (1 + sympy.exp(-u)))
+    gate = sympy.expand_mul(formula / X).replace(sigmoid, lambda u: 1 / (1 + sympy.exp(-u)))
     gate = gate.rewrite(sympy.exp).subs(sympy.exp(X), _U)
-    gate = sympy.cancel(sympy.together(sympy.expand_power_exp(gate)))
+    try:
+        gate = sympy.cancel(sympy.together(sympy.expand_power_exp(gate)))
+    except (sympy.PolynomialError, NotImplementedError, ZeroDivisionError):
+        return None
     if gate.free_symbols != {_U}:
         return None
     above, below = sympy.fraction(gate)

@@ -51,7 +51,7 @@ def fit(samples: Samples, shape: Shape, rounds: int, allowed: float) -> Quotient
     Least squares, reweighted by the errors until they are even, in Chebyshev's polynomials. A power is fitted by its root.
     """
     root_wanted = _root(samples.wanted, shape.power)
-    if shape.power > 1 and samples.wanted.min() < -allowed:
+    if not np.isfinite(samples.wanted).all() or (shape.power > 1 and samples.wanted.min() < -allowed):
         return None
     g = (2.0 * samples.v - samples.start - samples.end) / (samples.end - samples.start)
     over = np.polynomial.chebyshev.chebvander(g, shape.top)

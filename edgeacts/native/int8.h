@@ -21,12 +21,32 @@ struct Depthwise8 {
   uint8_t* output;
 };
 
+// A convolution of all channels on bytes [N][H][W][in_channels] to [N][H'][W'][channels], scaled and looked up like the above.
+// Its weights are int8: for vectors of 8 channels, in twos and the last one alone and overlapping where need be, 4 · quads rows of
+// the product by four, [quads][vectors][8][4]. The products of two neighbours add up with saturation to int16.
+struct Convolution8 {
+  int64_t batch, in_channels, channels, height, width, out_height, out_width;
+  int64_t kernel, stride, pad_top, pad_left, quads;
+  const uint8_t *input, *after;  // the table may be null
+  const int8_t* weights;
+  const int32_t* bias;  // with the input's zero point taken off
+  const float* scale;
+  int32_t zero_point;
+  uint8_t padding;
+  uint8_t* output;
+};
+
+constexpr int64_t kConvolutionPixels = 64;  // at once: their input stays in the L1 cache
+inline size_t convolution8_scratch(const Convolution8& job) { return static_cast<size_t>(kConvolutionPixels * job.quads * 4); }
+
 struct Int8Kernels {
   const char* name;
   // y = table[x]; x and y may be the same.
   void (*lookup)(const uint8_t* table, const uint8_t* x, uint8_t* y, size_t n);
   // Output rows [first, last) of an image; `scratch` holds depthwise8_scratch() bytes. Kernels 3x3 and 5x5, stride 1 and 2.
   void (*depthwise)(const Depthwise8&, int64_t image, int64_t first, int64_t last, uint8_t* scratch);
+  // Output pixels [first, last) of all images' ones; `scratch` holds convolution8_scratch() bytes. At least 8 channels.
+  void (*convolution)(const Convolution8&, int64_t first, int64_t last, uint8_t* scratch);
 };
 
 // Bytes of an input row with its padding on both sides.

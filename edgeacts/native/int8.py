@@ -57,6 +57,24 @@ def paired(weights: NDArray[np.integer]) -> NDArray[np.int16]:
     return np.ascontiguousarray(rows.reshape(2, -1, 2, size, channels).transpose(0, 1, 3, 4, 2))
 
 
+def packed(weights: NDArray[np.integer]) -> NDArray[np.int8]:
+    """[depth, channels] as a convolution of all channels takes them: by 16 or 8 channels and by four rows, zeros below the last.
+
+    Where channels are no multiple of 8, the last vector overlaps the one before it.
+    """
+    depth, channels = weights.shape
+    rows = np.zeros((depth + -depth % 4, channels), np.int8)
+    rows[:depth] = weights
+    parts, at = [], 0
+    while at < channels:
+        vectors = 2 if at + 16 <= channels else 1
+        start = at if vectors == 2 else min(at, channels - 8)
+        part = rows[:, start : start + 8 * vectors].reshape(-1, 4, vectors, 8)
+        parts.append(part.transpose(0, 2, 3, 1).ravel())
+        at += 8 * vectors
+    return np.concatenate(parts)
+
+
 def depthwise(
     x: Bytes,
     weights: NDArray[np.integer],

@@ -1,5 +1,6 @@
 // AVX2: a table as 16 shuffles, of which four levels of selections take one; sums of products by pairs.
 #include <cstring>
+#include <type_traits>
 #include <utility>
 
 #include "int8.h"
@@ -96,9 +97,29 @@ void lookup(const uint8_t* table, const uint8_t* x, uint8_t* y, size_t n) {
 
 #include "int8_drivers.inc"
 
+constexpr int PIXELS = 4, VECTORS = 2;
+
+template <int PX, int V>
+inline void tile(const uint8_t* a, int64_t stride, int64_t quads, const int8_t* weights, Sums (&sums)[V][PX]) {
+  const __m256i ones = _mm256_set1_epi16(1);
+  for (int64_t k = 0; k < quads; k++, weights += V * 32) {
+    __m256i w[V];
+    for (int v = 0; v < V; v++) w[v] = _mm256_loadu_si256(reinterpret_cast<const __m256i*>(weights + v * 32));
+    for (int p = 0; p < PX; p++) {
+      int32_t four;
+      std::memcpy(&four, a + p * stride + 4 * k, sizeof four);
+      const __m256i x = _mm256_set1_epi32(four);
+      for (int v = 0; v < V; v++)
+        sums[v][p] = _mm256_add_epi32(sums[v][p], _mm256_madd_epi16(_mm256_maddubs_epi16(x, w[v]), ones));
+    }
+  }
+}
+
+#include "int8_convolution.inc"
+
 }  // namespace
 
-const Int8Kernels kInt8Avx2 = {"avx2", lookup, depthwise8};
+const Int8Kernels kInt8Avx2 = {"avx2", lookup, depthwise8, convolution8};
 
 }  // namespace edgeacts
 #if defined(__clang__)

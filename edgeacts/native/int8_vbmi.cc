@@ -69,9 +69,14 @@ void lookup(const uint8_t* table, const uint8_t* x, uint8_t* y, size_t n) {
 
 #include "int8_drivers.inc"
 
+// For a model that was compiled on another machine: here ONNX Runtime's own convolutions do not saturate.
+void convolution8(const Convolution8& job, int64_t first, int64_t last, uint8_t* scratch) {
+  kInt8Plain.convolution(job, first, last, scratch);
+}
+
 }  // namespace
 
-const Int8Kernels kInt8Vbmi = {"vbmi", lookup, depthwise8};
+const Int8Kernels kInt8Vbmi = {"vbmi", lookup, depthwise8, convolution8};
 
 }  // namespace edgeacts
 #if defined(__clang__)

@@ -3,6 +3,7 @@
 //     same with Y in X's memory, for an X that has no other consumer.
 //   Depthwise8(X, W, B, S) -> Y: a depthwise convolution of [N][H][W][C] as int8.h has it. Attributes: kernel_shape, strides,
 //     pads, zero_point, padding, threads, and before, after: tables, or nothing.
+//   Convolution8(X, W, B, S) -> Y: a convolution of all channels likewise, with `channels` instead of a table before.
 #include <algorithm>
 #include <array>
 #include <memory>
@@ -150,9 +151,90 @@ OrtStatus* compute_depthwise8(void* kernel, OrtKernelContext* context) {
   return g_ort->KernelContext_ParallelFor(context, depthwise8_piece, static_cast<size_t>(w.batch * job.pieces), 0, &job);
 }
 
+// ---- Convolution8
+
+struct Convolution8Kernel {
+  int64_t kernel, stride, pads[4], channels, zero_point, padding, threads;
+  std::unique_ptr<Bytes> after;
+};
+
+OrtStatus* create_convolution8(const OrtCustomOp*, const void*, const OrtKernelInfo* info, void** kernel) {
+  auto made = std::make_unique<Convolution8Kernel>();
+  int64_t shape[2], strides[2];
+  EDGEACTS_TRY(integers(info, "kernel_shape", shape, 2));
+  EDGEACTS_TRY(integers(info, "strides", strides, 2));
+  EDGEACTS_TRY(integers(info, "pads", made->pads, 4));
+  EDGEACTS_TRY(g_ort->KernelInfoGetAttribute_int64(info, "channels", &made->channels));
+  EDGEACTS_TRY(g_ort->KernelInfoGetAttribute_int64(info, "zero_point", &made->zero_point));
+  EDGEACTS_TRY(g_ort->KernelInfoGetAttribute_int64(info, "padding", &made->padding));
+  EDGEACTS_TRY(g_ort->KernelInfoGetAttribute_int64(info, "threads", &made->threads));
+  EDGEACTS_TRY(byte_table(info, "after", &made->after, true));
+  made->kernel = shape[0];
+  made->stride = strides[0];
+  const auto byte = [](int64_t v) { return v >= 0 && v <= 255; };
+  const bool supported = shape[0] == shape[1] && shape[0] > 0 && strides[0] == strides[1] && strides[0] > 0 && made->channels >= 8 &&
+                         byte(made->zero_point) && byte(made->padding) && *std::min_element(made->pads, made->pads + 4) >= 0;
+  if (!supported) return refuse("Convolution8: square kernels, equal strides, at least 8 channels");
+  *kernel = made.release();
+  return nullptr;
+}
+
+struct Convolution8Job {
+  Convolution8 work;
+  int64_t pixels, piece;  // of the output; those of a piece
+};
+
+void convolution8_piece(void* data, size_t index) {
+  const Convolution8Job& job = *static_cast<Convolution8Job*>(data);
+  const int64_t first = static_cast<int64_t>(index) * job.piece, last = std::min(job.pixels, first + job.piece);
+  static thread_local std::vector<uint8_t> memory;
+  const size_t needed = convolution8_scratch(job.work);
+  if (memory.size() < needed) memory.resize(needed);
+  int8_kernels().convolution(job.work, first, last, memory.data());
+}
+
+OrtStatus* compute_convolution8(void* kernel, OrtKernelContext* context) {
+  const Convolution8Kernel& k = *static_cast<Convolution8Kernel*>(kernel);
+  Convolution8Job job{};
+  Convolution8& w = job.work;
+  Extent x, weights, bias, scale;
+  EDGEACTS_TRY(input(context, 0, &w.input, &x));
+  EDGEACTS_TRY(input(context, 1, &w.weights, &weights));
+  EDGEACTS_TRY(input(context, 2, &w.bias, &bias));
+  EDGEACTS_TRY(input(context, 3, &w.scale, &scale));
+  if (x.dims.size() != 4) return refuse("Convolution8: the input has other than four dimensions");
+  w.batch = x.dims[0];
+  w.height = x.dims[1];
+  w.width = x.dims[2];
+  w.in_channels = x.dims[3];
+  w.channels = k.channels;
+  w.kernel = k.kernel;
+  w.stride = k.stride;
+  w.pad_top = k.pads[0];
+  w.pad_left = k.pads[1];
+  w.quads = (k.kernel * k.kernel * w.in_channels + 3) / 4;
+  const size_t channels = static_cast<size_t>(k.channels), vectors = (channels + 7) / 8;
+  if (weights.count != vectors * 8 * static_cast<size_t>(w.quads) * 4 || bias.count != channels || scale.count != channels)
+    return refuse("Convolution8: the input does not fit the weights");
+  const int64_t high = w.height + k.pads[0] + k.pads[2], wide = w.width + k.pads[1] + k.pads[3];
+  if (high < k.kernel || wide < k.kernel) return refuse("Convolution8: the image is smaller than the kernel");
+  w.out_height = (high - k.kernel) / k.stride + 1;
+  w.out_width = (wide - k.kernel) / k.stride + 1;
+  w.zero_point = static_cast<int32_t>(k.zero_point);
+  w.padding = static_cast<uint8_t>(k.padding);
+  w.after = k.after ? k.after->data() : nullptr;
+  EDGEACTS_TRY(output(context, {w.batch, w.out_height, w.out_width, w.channels}, &w.output));
+  job.pixels = w.batch * w.out_height * w.out_width;
+  if (job.pixels == 0) return nullptr;
+  const int64_t wanted = k.threads <= 1 ? job.pixels : (job.pixels + 4 * k.threads - 1) / (4 * k.threads);
+  job.piece = (wanted + kConvolutionPixels - 1) / kConvolutionPixels * kConvolutionPixels;
+  const int64_t pieces = (job.pixels + job.piece - 1) / job.piece;
+  return g_ort->KernelContext_ParallelFor(context, convolution8_piece, static_cast<size_t>(pieces), 0, &job);
+}
+
 // ---- registration
 
-constexpr int kInt16 = 5, kInt32 = 6;  // ONNX_TENSOR_ELEMENT_DATA_TYPE_INT16, _INT32
+constexpr int kUint8 = 2, kInt8 = 3, kInt16 = 5, kInt32 = 6;  // ONNX_TENSOR_ELEMENT_DATA_TYPE_UINT8 and so on
 
 template <int TYPE>
 int byte_type(const OrtCustomOp*, size_t) {
@@ -162,6 +244,11 @@ int byte_type(const OrtCustomOp*, size_t) {
 template <int TYPE>
 int depthwise8_type(const OrtCustomOp*, size_t index) {
   return index == 0 ? TYPE : index == 1 ? kInt16 : index == 2 ? kInt32 : kOrtFloat;
+}
+
+template <int TYPE>
+int convolution8_type(const OrtCustomOp*, size_t index) {
+  return index == 0 ? TYPE : index == 1 ? kInt8 : index == 2 ? kInt32 : kOrtFloat;
 }
 
 template <int TYPE>
@@ -188,10 +275,16 @@ void add_ops(std::vector<OrtCustomOp>* ops) {
   depthwise.KernelComputeV2 = compute_depthwise8;
   depthwise.KernelDestroy = [](void* kernel) { delete static_cast<Depthwise8Kernel*>(kernel); };
   ops->push_back(depthwise);
+  OrtCustomOp convolution = depthwise;
+  convolution.GetName = [](const OrtCustomOp*) { return "Convolution8"; };
+  convolution.GetInputType = convolution8_type<TYPE>;
+  convolution.CreateKernelV2 = create_convolution8;
+  convolution.KernelComputeV2 = compute_convolution8;
+  convolution.KernelDestroy = [](void* kernel) { delete static_cast<Convolution8Kernel*>(kernel); };
+  ops->push_back(convolution);
 }
 
 std::vector<OrtCustomOp> made_ops() {
-  constexpr int kUint8 = 2, kInt8 = 3;  // ONNX_TENSOR_ELEMENT_DATA_TYPE_UINT8, _INT8
   std::vector<OrtCustomOp> ops;
   add_ops<kUint8>(&ops);
   add_ops<kInt8>(&ops);

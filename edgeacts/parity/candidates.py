@@ -9,7 +9,7 @@ import msgspec
 
 from edgeacts.errors import EdgeactsError, NotAvailable
 from edgeacts.parity.budgets import coarsest
-from edgeacts.parity.claims import file_precisions, form_bound
+from edgeacts.parity.claims import file_precisions, form_bound, granted_bound
 from edgeacts.parity.comparing import Place, bare_row, compare
 from edgeacts.parity.inputs import InputSet
 from edgeacts.parity.matrix import Cell
@@ -46,7 +46,7 @@ class Candidate:
                 executed = self._what_ran(session, cell)
                 wrong = self._not_as_asked(cell, executed)
                 judged = coarsest("+".join([cell.precision if wrong else executed, *self._own_precisions]))
-                bound = self._granted_bound(session)
+                bound = granted_bound(session, self._stated_bound, self._tolerance)
                 for one, inputs, batch in self._work(cell, judged, batches):
                     place = self._place(cell, executed, inputs.name, batch)
                     for row in self._compare(session, place, one, inputs, self._budget(judged, one, bound)):
@@ -86,11 +86,6 @@ class Candidate:
             return list(self._measured)
         given = [m for m in self._measured if m.inputs.name not in _MADE_UP]
         return given or [m for m in self._measured if m.inputs.name == "random"]
-
-    def _granted_bound(self, session: Session) -> float:
-        """What the forms that run here state, as far as it is granted."""
-        stated = self._stated_bound if session.form_bound is None else session.form_bound
-        return min(stated, self._tolerance)
 
     def _budget(self, precision: str, one: Measured, form_bound: float) -> Mapping[str, Budget]:
         key = (precision, one.inputs.name, form_bound)

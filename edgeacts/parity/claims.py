@@ -9,7 +9,7 @@ from pathlib import Path
 from edgeacts.errors import DamagedFile
 from edgeacts.parity.comparing import Place, bare_row
 from edgeacts.records import ParityRow
-from edgeacts.runtimes import model_metadata, ort_graph
+from edgeacts.runtimes import Session, model_metadata, ort_graph
 from edgeacts.runtimes.onnx_file import load_onnx
 
 _QUANTIZED = {"QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "QLinearConv", "QLinearMatMul"}
@@ -47,6 +47,12 @@ def form_bound(path: Path) -> float:
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
         raise DamagedFile(f"{path}: metadata edgeacts.forms cannot be read; export the model again") from None
     return max(bounds, default=0.0)
+
+
+def granted_bound(session: Session, stated: float, tolerance: float) -> float:
+    """The bound of the forms that run in `session`, or else the file's `stated` one, as far as it is granted."""
+    own = session.form_bound
+    return min(stated if own is None else own, tolerance)
 
 
 def file_precisions(path: Path) -> frozenset[str]:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from edgeacts.parity.budgets import BLIND, FORM_BOUND_AT_MOST, FORM_FACTOR
-from edgeacts.parity.claims import form_bound as stated_form_bound
 
-__all__ = ["BLIND", "FLOOR", "FORM_BOUND_AT_MOST", "allowed_error", "granted_form_bound"]
+__all__ = ["BLIND", "FLOOR", "FORM_BOUND_AT_MOST", "allowed_error"]
 
 # The distance of float32 from float64 alone is less than sums in another order show: kernels were seen at up to 8 times of it.
 ROUNDING_FACTOR = 32.0
@@ -23,8 +20,3 @@ def allowed_error(precision: str, noise: float, form_bound: float) -> float:
     """Largest error allowed, as a share of how far the value moves; `noise` is the reference's own, in the same unit."""
     granted = min(ROUNDING_FACTOR * noise, NOISE_AT_MOST)
     return max(FLOOR[precision], granted) + FORM_FACTOR * form_bound
-
-
-def granted_form_bound(path: Path, tolerance: float) -> float:
-    """The bound that the file states for its activations, as far as it is granted."""
-    return min(stated_form_bound(path), tolerance)

@@ -13,10 +13,11 @@ from tqdm import tqdm
 from edgeacts.circumstances import circumstances
 from edgeacts.errors import UsageError
 from edgeacts.names import check_name
+from edgeacts.parity.claims import form_bound, granted_bound
 from edgeacts.parity.divergence_files import MODEL, TWIN, write_files
 from edgeacts.parity.executed_layers import Place
 from edgeacts.parity.inputs import Given, input_sets
-from edgeacts.parity.layer_budgets import FORM_BOUND_AT_MOST, granted_form_bound
+from edgeacts.parity.layer_budgets import FORM_BOUND_AT_MOST
 from edgeacts.parity.locating_inputs import choose
 from edgeacts.parity.locating_search import Located, agreement, find
 from edgeacts.parity.onnx_layers import OnnxLayers
@@ -69,11 +70,12 @@ def locate(
     outputs = _outputs(side, file)
     sets = input_sets(file.graph.inputs, _given(images, inputs), sizes or {}, seed)
     place = Place(runtime, level, threads, precision)
-    bound = granted_form_bound(path, tolerance)
+    stated = form_bound(path)
     with (
         place.open(path) as plain,
         tqdm(desc="locate", unit="look", disable=not progress, leave=False) as bar,
     ):
+        bound = granted_bound(plain, stated, tolerance)
         chosen = choose(sets, plain, side, outputs, precision=precision, form_bound=bound)
         if chosen.failing is None:
             located = agreement(chosen, outputs, file.graph)

@@ -16,9 +16,8 @@ import onnx
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
-from edgeacts.errors import UsageError
 from edgeacts.quantization.deployed import open_model
-from edgeacts.quantization.product_nodes import ProductNode, read_product
+from edgeacts.quantization.product_nodes import NotEmulated, ProductNode, read_product
 
 Arrays = dict[str, NDArray[Any]]
 BATCH = 16  # images whose products are in memory at once, where the model takes any number
@@ -39,8 +38,8 @@ class EmulatedModel:
     """`run(feeds)` gives the outputs as a CPU with (`saturating`) or without 16-bit sums computes them, bit by bit.
 
     `batch` images go in at once. Outside the products a CPU may differ in the last bit of a float, so that a value may fall on
-    the other side of a rounding. `products` keep count of what saturated. Raises UsageError for a model with products that
-    are not emulated.
+    the other side of a rounding. `products` keep count of what saturated. Raises NotEmulated for a model with products that
+    are not, or without any.
     """
 
     def __init__(self, model: onnx.ModelProto, *, saturating: bool) -> None:
@@ -52,7 +51,7 @@ class EmulatedModel:
         read = [(node, read_product(node, arrays)) for node in graph.node]
         self.products = [product for _, product in read if product is not None]
         if not self.products:
-            raise UsageError(
+            raise NotEmulated(
                 "the model has no 8-bit products: quantize it first, or look at its float layers"
             )
         self._outputs = [value.name for value in graph.output]

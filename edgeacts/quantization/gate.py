@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -82,6 +82,7 @@ def gate(
     settings: GateSettings | None = None,
     *,
     kept: frozenset[str] = frozenset(),
+    measure: Callable[[], Mapping[str, float]] | None = None,
     latency_ratio: Callable[[onnx.ModelProto], float] | None = None,
     step: Callable[[GateTry], None] | None = None,
 ) -> GateResult:
@@ -89,33 +90,47 @@ def gate(
 
     Models run as they are deployed: ONNX Runtime, all optimizations. Nothing is tried that cannot succeed: where even equal
     answers prove nothing (`images_needed`), `strict` fails at once. Without a model that passes, the one with the smallest
-    drop is handed back and `record.passed` is false. `kept` are nodes that are in float already; `latency_ratio` measures
-    a model against the float one; `step` is told of each try. Raises UsageError (images, labels) and what `build` raises.
+    drop is handed back and `record.passed` is false. `kept` are nodes that are in float already; `measure` gives
+    sensitivities by name, asked for only if layers must go back; `latency_ratio` measures a model against the float one;
+    `step` is told of each try. Raises UsageError (images, labels) and what `build` raises.
     """
     settings = settings or GateSettings()
     begin = time.perf_counter()
-    order = _order([c for c in candidates if not c.nodes <= kept])
     answers = right_answers(scores(open_model(reference), images), labels)
     hopeless = settings.strict and len(images) < images_needed(settings.max_drop)
     back = [c for c in candidates if c.nodes <= kept]
+    order: list[Candidate] = []
     tries: list[GateTry] = []
-    models: list[tuple[onnx.ModelProto, frozenset[str]]] = []
-    for returned in [None, *order[: settings.max_layers]]:
-        back += [] if returned is None else [returned]
+    best: tuple[onnx.ModelProto, frozenset[str]] = (reference, frozenset())
+    returned: Candidate | None = None
+    while True:
         nodes = kept.union(*[c.nodes for c in back])
         model = build(nodes)
         drop = compare(answers, right_answers(scores(open_model(model), images), labels))
-        tried = _try(model, drop, back, returned, candidates, settings, latency_ratio)
-        if not tries or drop.drop <= min(t.drop.drop for t in tries):
-            models = [(model, nodes)]
-        tries.append(tried)
+        tries.append(_try(model, drop, back, returned, candidates, settings, latency_ratio))
         if step is not None:
-            step(tried)
-        if passes(tried, settings) or hopeless:
-            models = [(model, nodes)]
+            step(tries[-1])
+        done = passes(tries[-1], settings)
+        if done or drop.drop <= min(t.drop.drop for t in tries):
+            best = model, nodes
+        if len(tries) == 1 and not done and not hopeless:
+            candidates = _measured(candidates, measure)
+            order = _order([c for c in candidates if not c.nodes <= kept])
+        if done or hopeless or len(tries) > len(order[: settings.max_layers]):
             break
+        returned = order[len(tries) - 1]
+        back = [*back, returned]
     record = _record(settings, tries, order, candidates, reference, time.perf_counter() - begin)
-    return GateResult(*models[0], record)
+    return GateResult(*best, record)
+
+
+def _measured(
+    candidates: Sequence[Candidate], measure: Callable[[], Mapping[str, float]] | None
+) -> Sequence[Candidate]:
+    if measure is None:
+        return candidates
+    found = measure()
+    return [replace(c, sensitivity=max(0.0, found.get(c.name, 0.0))) for c in candidates]
 
 
 def _try(

@@ -22,7 +22,9 @@ from edgeacts.errors import UsageError
 from edgeacts.quantization.bias import measure_shifts
 from edgeacts.quantization.gate import GateResult, GateSettings, candidates_of, gate
 from edgeacts.quantization.layers import layers_of
+from edgeacts.quantization.metadata import say_also
 from edgeacts.quantization.other_cpus import ReduceDecision, decide_reduce_range, predict
+from edgeacts.quantization.product_nodes import NotEmulated
 from edgeacts.quantization.progress import stage
 from edgeacts.quantization.sensitivity import measure_sensitivity
 from edgeacts.quantization.settings import AUTO
@@ -37,6 +39,14 @@ QAT_WHEN = ("needed", "always")
 # Test images where no number is given: as many as these multiply-adds pay for, within bounds.
 _TEST_MACS, _FEWEST, _MOST = 6e11, 1000, 10_000
 _BIAS_IMAGES = 64
+_STATED = (
+    "data",
+    "epochs",
+    "learning_rate",
+    "batch_size",
+    "augment",
+    "seed",
+)  # of a fine-tuning, in the file
 
 
 @dataclass(frozen=True)
@@ -54,11 +64,15 @@ class JudgeSettings:
 
 @dataclass(frozen=True)
 class Judged:
-    """The model as it is to be written, and what was found out on the way; `reduce` is None where the range was given."""
+    """The model as it is to be written, and what was found out on the way.
+
+    `reduce` is None where the range was given. `saturation` is None where other CPUs cannot be emulated: `why_not` says why.
+    """
 
     done: Quantized
     gate: GateRecord
-    saturation: SaturationRecord
+    saturation: SaturationRecord | None
+    why_not: str = ""
     reduce: ReduceDecision | None = None
     qat: QatRecord | None = None
 
@@ -89,16 +103,25 @@ def judge(
         done, tuned = _fine_tune(done, dataset, settings.qat, out, progress)
         result = _gate(done, images, labels, settings, progress, tuned=tuned)
     assert result is not None, "one of the two branches was taken"  # noqa: S101
+    if result.model is not done.model:
+        done = replace(done, exact=done.judge.error(result.model))
     done = replace(done, model=result.model, keep_float=result.float_nodes)
-    with stage(progress, "other CPUs", len(images)) as step:
-        saturation = predict(done.model, images, labels, step=step)
-    return Judged(done, result.record, saturation, reduce, None if tuned is None else tuned.record)
+    if tuned is not None and tuned.record.kept:
+        say_also(done.model, {"fine_tuned": {name: tuned.record.settings[name] for name in _STATED}})
+    saturation, why_not = None, ""
+    try:
+        with stage(progress, "other CPUs", len(images)) as step:
+            saturation = predict(done.model, images, labels, step=step)
+    except NotEmulated as error:
+        why_not = str(error)
+    qat = None if tuned is None else tuned.record
+    return Judged(done, result.record, saturation, why_not=why_not, reduce=reduce, qat=qat)
 
 
 def _reduce(
     done: Quantized, dataset: ImageDataset, settings: JudgeSettings, progress: bool
-) -> tuple[Quantized, ReduceDecision]:
-    """The range resolved by what saturation costs on validation images."""
+) -> tuple[Quantized, ReduceDecision | None]:
+    """The range resolved by what saturation costs on validation images; 8 bits where that cannot be computed."""
     count = _test_count(done, settings)
     split = limit(dataset, validation=max(count, len(dataset.classes))).validation
     images, labels = _normalized(dataset, split)
@@ -113,12 +136,16 @@ def _reduce(
         found.append(replace(done, model=model, calibration=calibration, settings=narrow))
         return model
 
-    with stage(progress, "saturation", len(images)) as step:
-        decision = decide_reduce_range(done.model, reduced, images, labels, step=step)
+    full = replace(done, settings=msgspec.structs.replace(done.settings, reduce_range="no"))
+    try:
+        with stage(progress, "saturation", len(images)) as step:
+            decision = decide_reduce_range(done.model, reduced, images, labels, step=step)
+    except NotEmulated:
+        return full, None
     if decision.reduce:
         changed = found[0]
         return replace(changed, exact=changed.judge.error(changed.model)), decision
-    return replace(done, settings=msgspec.structs.replace(done.settings, reduce_range="no")), decision
+    return full, decision
 
 
 def _test_count(done: Quantized, settings: JudgeSettings) -> int:
@@ -153,16 +180,18 @@ def _gate(
     """The gate over `done`; `only_first` looks at it as it is. A fine-tuned model's layers go back with their trained weights."""
     chosen = replace(settings.gate, max_layers=0) if only_first else settings.gate
     layers = layers_of(done.calibration.prepared)
-    sensitivities = {row.layer: row.noise_share for row in done.layers}
-    if not sensitivities and chosen.max_layers != 0:
+    known = {row.layer: row.noise_share for row in done.layers}
+
+    def measure() -> dict[str, float]:
         with stage(progress, "sensitivity", len(layers)) as step:
             rows = measure_sensitivity(done.calibration, done.settings, done.judge, step=step)
-        sensitivities = {row.layer.name: row.share for row in rows}
-    candidates = candidates_of(sensitivities, layers, elements_of(done.calibration.prepared))
+        return {row.layer.name: row.share for row in rows}
+
+    candidates = candidates_of(known, layers, elements_of(done.calibration.prepared))
     with stage(progress, "accuracy", len(layers) + 1) as step:
         return gate(
-            _builder(done, tuned), done.source, images, labels, candidates, chosen,
-            kept=done.keep_float, step=lambda tried: step(),
+            _builder(done, tuned), done.source, images, labels, candidates, chosen, kept=done.keep_float,
+            measure=None if known or only_first else measure, step=lambda tried: step(),
         )  # fmt: skip
 
 

@@ -35,6 +35,13 @@ def describe(quantized: onnx.ModelProto, given: Mapping[str, str], said: Mapping
     helper.set_model_props(quantized, dict(sorted(kept.items())))
 
 
+def say_also(quantized: onnx.ModelProto, said: Mapping[str, Any]) -> None:
+    """Add to what `edgeacts.int8` says, in place."""
+    for entry in quantized.metadata_props:
+        if entry.key == KEY:
+            entry.value = json.dumps({**json.loads(entry.value), **said}, sort_keys=True)
+
+
 def _only(text: str, wanted: set[str]) -> str:
     try:
         found = json.loads(text)

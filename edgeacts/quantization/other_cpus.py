@@ -39,8 +39,8 @@ def predict(
 
     Where this machine saturates, the other kind is ONNX Runtime's own 32-bit mode, on all images; where it does not, 16-bit sums
     are emulated on `emulated` images. On `checked` images the emulation is compared with what the runtime gives here, bit by
-    bit, and layers are counted. `step(n)` is told of images done. Raises UsageError for a model without 8-bit products, with
-    products that are not emulated, or images that it does not take.
+    bit, and layers are counted. `step(n)` is told of images done. Raises NotEmulated for a model without 8-bit products, or
+    with products that are not emulated, and UsageError for images that it does not take.
     """
     begin = time.perf_counter()
     here = probe().saturates

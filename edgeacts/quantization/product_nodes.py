@@ -24,6 +24,11 @@ from edgeacts.quantization.integer_products import (
     requantize,
 )
 
+
+class NotEmulated(UsageError):
+    """What other CPUs make of this model cannot be computed here."""
+
+
 Constants = Mapping[str, NDArray[Any]]
 PRODUCTS = ("QLinearConv", "QGemm", "QLinearMatMul")
 # They quantize while they run, or leave the scaling to others: not emulated.
@@ -140,10 +145,10 @@ class MatrixNode(ProductNode):
 
 
 def read_product(node: onnx.NodeProto, constants: Constants) -> ProductNode | None:
-    """The node, ready to run; None for one that multiplies nothing. Raises UsageError for one that cannot be emulated."""
+    """The node, ready to run; None for one that multiplies nothing. Raises NotEmulated for one that cannot be."""
     name = _TOKEN.sub("", node.name) or node.output[0]
     if node.op_type in OTHERS:
-        raise UsageError(
+        raise NotEmulated(
             f"{name} is a {node.op_type}, whose arithmetic on other CPUs is not emulated: quantize statically"
         )
     if node.op_type not in PRODUCTS:
@@ -151,7 +156,7 @@ def read_product(node: onnx.NodeProto, constants: Constants) -> ProductNode | No
     attributes = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
     missing = [i for i in node.input[1:] if i and i not in constants]
     if missing:
-        raise UsageError(
+        raise NotEmulated(
             f"{name}: {missing[0]} is computed while the model runs: only constant weights are emulated"
         )
     values = [constants[i] if i else None for i in node.input[1:]]
@@ -161,7 +166,7 @@ def read_product(node: onnx.NodeProto, constants: Constants) -> ProductNode | No
 def _conv(name: str, node: onnx.NodeProto, values: list[Any], attributes: dict[str, Any]) -> ProductNode:
     xs, xz, w, ws, wz, ys, yz, *rest = values
     if w.ndim != 4 or attributes.get("auto_pad", b"NOTSET") not in (b"NOTSET", b"VALID"):
-        raise UsageError(f"{name}: only 2-D convolutions with written pads are emulated")
+        raise NotEmulated(f"{name}: only 2-D convolutions with written pads are emulated")
     window = Window(
         tuple(w.shape[2:]),
         tuple(attributes.get("strides", (1, 1))),
@@ -189,7 +194,7 @@ def _gemm(name: str, node: onnx.NodeProto, values: list[Any], attributes: dict[s
 def _matmul(name: str, node: onnx.NodeProto, values: list[Any], attributes: dict[str, Any]) -> ProductNode:
     xs, xz, w, ws, wz, ys, yz = values
     if w.ndim != 2:
-        raise UsageError(f"{name}: weights of shape {list(w.shape)}: only matrices are emulated")
+        raise NotEmulated(f"{name}: weights of shape {list(w.shape)}: only matrices are emulated")
     return MatrixNode(
         name=name, data=node.input[0], output=node.output[0], x_zero=int(xz), weights=w, w_zero=_zeros(wz),
         scale=_scale(xs, ws, ys), bias=None, y_zero=np.asarray(yz),
@@ -208,5 +213,5 @@ def _scale(xs: Any, ws: NDArray[np.float32], ys: Any) -> NDArray[np.float32]:
     product = (np.float32(xs) * np.asarray(ws, np.float32)).reshape(-1)
     result = product if ys is None else product / np.float32(ys)
     if not all(math.isfinite(v) for v in result.tolist()):
-        raise UsageError("a scale of the quantized model is not finite: quantize it again")
+        raise NotEmulated("a scale of the quantized model is not finite: quantize it again")
     return result.astype(np.float32)

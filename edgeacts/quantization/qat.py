@@ -164,7 +164,7 @@ def _check_shape(twin: QuantizedTwin, shape: Preprocessing, classes: int) -> Non
     images = torch.zeros(2, shape.channels, shape.height, shape.width)
     try:
         with torch.inference_mode():
-            found = list(twin.eval()(images).shape)
+            found = list(twin(images).shape)
     except (RuntimeError, IndexError) as error:
         reason = str(error).splitlines()[0]
         raise UsageError(

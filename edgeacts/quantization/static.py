@@ -70,7 +70,7 @@ def quantize_static_units(
         _TYPES[settings.activation_type],
         _tensors_data(calibration.ranges(method)),
         [],
-        sorted(keep_float),
+        sorted(keep_float | _clips_beside_zero(prepared)),
         [*QUANTIZED, *sorted({n.op_type for n in prepared.graph.node if n.domain == DOMAIN})],
         {"ActivationSymmetric": False},
     )
@@ -96,6 +96,23 @@ def _tensors_data(ranges: Mapping[str, Range]) -> TensorsData:
         for name, (low, high) in ranges.items()
     }
     return TensorsData(CalibrationMethod.MinMax, data)
+
+
+def _clips_beside_zero(prepared: onnx.ModelProto) -> frozenset[str]:
+    """Names of Clip nodes that no range can stand for: ranges hold 0, and the quantizer folds every Clip into one."""
+    weights = weights_of(prepared.graph)
+    found = set()
+    for node in prepared.graph.node:
+        if node.op_type != "Clip" or node.domain:
+            continue
+        bounds = [name for name in node.input[1:] if name]
+        low = node.input[1] if len(node.input) > 1 else ""
+        known = {name: float(array(weights[name])) for name in bounds if name in weights}
+        above = low in known and known[low] > 0
+        below = any(value < 0 for name, value in known.items() if name != low)
+        if len(known) < len(bounds) or above or below:
+            found.add(node.name)
+    return frozenset(found)
 
 
 def _check_names(prepared: onnx.ModelProto, keep_float: frozenset[str]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,7 @@ from onnx import inliner
 from edgeacts.circumstances import circumstances
 from edgeacts.files import sha256_file, write_bytes_atomic
 from edgeacts.forms import DOMAIN
-from edgeacts.quantization.metadata import KEY
+from edgeacts.quantization.metadata import say_also
 from edgeacts.records.quantization import LayerNoise, OutputError, QuantizationRecord, RangeTrial
 
 PORTABLE, INLINED, RECORD = "model.int8.onnx", "model.int8.inlined.onnx", "quantization.json"
@@ -48,7 +47,7 @@ def write_model(quantized: onnx.ModelProto, source: Path, out: Path, found: Find
     """OUT/model.int8.onnx, its inlined twin and OUT/quantization.json; the file states the float file's hash."""
     model = onnx.ModelProto()
     model.CopyFrom(quantized)
-    _state_source(model, sha256_file(source))
+    say_also(model, {"float_sha256": sha256_file(source)})
     onnx.checker.check_model(model, full_check=True)
     twin = inliner.inline_local_functions(model)
     for which, name in ((model, PORTABLE), (twin, INLINED)):
@@ -77,9 +76,3 @@ def write_model(quantized: onnx.ModelProto, source: Path, out: Path, found: Find
     )
     record.write(out / RECORD)
     return QuantizeResult(out / PORTABLE, out / INLINED, record)
-
-
-def _state_source(model: onnx.ModelProto, sha256: str) -> None:
-    for entry in model.metadata_props:
-        if entry.key == KEY:
-            entry.value = json.dumps({**json.loads(entry.value), "float_sha256": sha256}, sort_keys=True)

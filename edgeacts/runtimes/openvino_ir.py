@@ -15,7 +15,8 @@ from edgeacts.files import read_bytes, sha256_file
 MAX_XML_BYTES = 256 * 2**20
 SECTION = "edgeacts"
 WEIGHTS_HASH = "weights_sha256"
-_DESCRIPTION = "description"
+_DESCRIPTION, _FRAMEWORK = "description", "framework"
+_XML_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.-]*")
 
 
 @dataclass(frozen=True)
@@ -37,15 +38,21 @@ def new_core() -> Any:
 
 
 def describe(model: Any, stated: Stated) -> None:
-    """Write what the model is into its rt_info, which travels in the .xml: one JSON text, and the hash of the weights to be."""
-    text = json.dumps(
-        {"metadata": stated.metadata, "activations": stated.activations, "forms": stated.forms},
-        ensure_ascii=False,
-        sort_keys=True,
-    )
-    if "framework" in model.rt_info:  # all of an ONNX file's metadata, tables of other runtimes included
-        del model.rt_info["framework"]
-    model.set_rt_info(text, [SECTION, _DESCRIPTION])
+    """Write what the model is into its rt_info, which travels in the .xml, and make room for the hash of the weights.
+
+    Metadata stand where OpenVINO itself puts those of an ONNX file: ["framework", key]. A key that can be no XML name goes
+    into the JSON text ["edgeacts", "description"], with activations and forms.
+    """
+    if _FRAMEWORK in model.rt_info:  # all of an ONNX file's metadata, tables of other runtimes included
+        del model.rt_info[_FRAMEWORK]
+    odd = {}
+    for key, value in sorted(stated.metadata.items()):
+        if _XML_NAME.fullmatch(key):
+            model.set_rt_info(value, [_FRAMEWORK, key])
+        else:
+            odd[key] = value
+    told = {"metadata": odd, "activations": stated.activations, "forms": stated.forms}
+    model.set_rt_info(json.dumps(told, ensure_ascii=False, sort_keys=True), [SECTION, _DESCRIPTION])
     model.set_rt_info("0" * 64, [SECTION, WEIGHTS_HASH])
 
 
@@ -100,16 +107,18 @@ def _text(model: Any, place: list[str]) -> str:
 
 def _stated(model: Any, path: Path) -> Stated:
     place = [SECTION, _DESCRIPTION]
-    if not model.has_rt_info(place):
-        return Stated()
     try:
+        names = list(model.rt_info[_FRAMEWORK]) if _FRAMEWORK in model.rt_info else []
+        metadata = {key: _text(model, [_FRAMEWORK, key]) for key in names}
+        if not model.has_rt_info(place):
+            return Stated(metadata)
         found = json.loads(_text(model, place))
         return Stated(
-            _texts(found["metadata"]),
+            metadata | _texts(found["metadata"]),
             _texts(found["activations"]),
             {str(k): (str(form), float(bound)) for k, (form, bound) in found["forms"].items()},
         )
-    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError):
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError, RecursionError, RuntimeError):
         raise DamagedFile(f"{path}: what it says of itself cannot be read: convert it again") from None
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from edgeacts.cli import main
 from edgeacts.records import ExecutedGraph, LatencyRecord, Verdict
-from edgeacts.runtimes import model_metadata
+from edgeacts.runtimes import model_metadata, open_runtime
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 Capture = pytest.CaptureFixture[str]
@@ -86,7 +86,7 @@ def test_verify_judges_an_xml_by_the_checkpoint_and_by_its_metadata(
     """Everything passes but what the file says of itself, which is no longer what the checkpoint says."""
     xml, stale = written / "model.xml", tmp_path / "stale.xml"
     text = xml.read_text()
-    old, new = (f"\\&quot;resize\\&quot;:\\&quot;{way}" for way in ("bilinear", "nearest"))
+    old, new = (f"&quot;resize&quot;:&quot;{way}" for way in ("bilinear", "nearest"))
     assert text.count(old) == 1
     stale.write_text(text.replace(old, new))
     (tmp_path / "stale.bin").write_bytes(xml.with_suffix(".bin").read_bytes())
@@ -140,6 +140,17 @@ def test_the_report_shows_how_each_activation_was_executed(
     assert row[7] == "f32"
     graph = ExecutedGraph.read(written / "executed-openvino.json")
     assert sum(r[8]["value"] for r in table["rows"]) == len(graph.activations)
+
+
+def test_an_export_carries_the_forms_that_openvino_is_to_run(trained_digits: Path) -> None:
+    """Chosen when the file was written: a device has no SymPy to choose them with."""
+    portable = trained_digits / "export" / "model.onnx"
+    stated = json.loads(model_metadata(portable)["edgeacts.bodies"])
+    form = stated["chosen"]["openvino"]["f32"]["TanhExp"]
+    assert 0 < stated["forms"]["TanhExp"][form]["bound"] <= 1e-5
+    with open_runtime(portable, "openvino") as session:
+        assert f"TanhExp ({form}, " in str(session.executed()["activations"])
+        assert session.form_bound == stated["forms"]["TanhExp"][form]["bound"]
 
 
 def test_the_camera_model_says_what_it_was_made_for(written: Path) -> None:

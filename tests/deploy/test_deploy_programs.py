@@ -15,7 +15,7 @@ from torch import nn
 
 from edgeacts.checkpoint import load_checkpoint
 from edgeacts.data import load_dataset
-from edgeacts.exporters import to_onnx
+from edgeacts.exporters import to_onnx, to_openvino
 from edgeacts.modules import activation_factory
 from edgeacts.preprocessing import Preprocessing
 
@@ -107,6 +107,16 @@ def test_real_digits_get_the_probabilities_of_pytorch(
     assert_agrees(rows, probabilities(loaded.model, loaded.spec.preprocessing, files), loaded.spec.classes)
     right = sum(found[0][0] == label for found, label in zip(rows.values(), labels, strict=True))
     assert right >= 0.8 * len(labels)
+
+
+def test_openvinos_own_file_classifies_alike(
+    trained_digits: Path, digit_files: tuple[list[Path], list[str]], tmp_path: Path
+) -> None:
+    xml = to_openvino(trained_digits / "export" / "model.onnx", tmp_path).xml
+    loaded = load_checkpoint(trained_digits / "train" / "checkpoint")
+    rows = classify("openvino", xml, digit_files[0][:20], "--top", "10")
+    expected = probabilities(loaded.model, loaded.spec.preprocessing, digit_files[0][:20])
+    assert_agrees(rows, expected, loaded.spec.classes)
 
 
 def turned_by_a_camera(image: Image.Image, path: Path) -> None:

@@ -177,22 +177,18 @@ def test_without_the_library_the_reason_is_given(monkeypatch: pytest.MonkeyPatch
 def test_vbmi_compiles_to_its_permutations(tmp_path: Path) -> None:
     """Also where no CPU could run them: two permutations for 64 bytes, no multiply of bytes with saturation."""
     target = tmp_path / "vbmi.s"
-    subprocess.run(
-        [
-            "g++",
-            "-std=c++17",
-            "-O2",
-            "-Wall",
-            "-Wextra",
-            "-Werror",
-            "-Wno-uninitialized",
-            "-Wno-maybe-uninitialized",
-            "-S",
-        ]
-        + [str(SOURCES / "int8_vbmi.cc"), "-o", str(target)],
-        check=True,
-        timeout=200,
-    )
+    options = [
+        "-std=c++17",
+        "-O2",
+        "-Wall",
+        "-Wextra",
+        "-Werror",
+        "-Wno-uninitialized",
+        "-Wno-maybe-uninitialized",
+        "-S",
+    ]
+    command = ["g++", *options, str(SOURCES / "int8_vbmi.cc"), "-o", str(target)]
+    subprocess.run(command, check=True, timeout=200)
     text = target.read_text()
     assert "vpermi2b" in text or "vpermt2b" in text
     assert "vpmaddubsw" not in text

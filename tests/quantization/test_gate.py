@@ -176,6 +176,27 @@ def test_the_best_model_is_handed_back_not_the_last() -> None:
     assert onnx.numpy_helper.to_array(result.model.graph.initializer[0]) == 60
 
 
+def test_sensitivities_are_measured_only_if_layers_must_go_back() -> None:
+    silent = [Candidate(c.name, c.nodes, 0.0, c.multiply_adds) for c in LAYERS]
+    asked: list[int] = []
+
+    def measure() -> dict[str, float]:
+        asked.append(1)
+        return {"wide": 1e6, "stem": 1.0}
+
+    def errs(errors: dict[str, int]) -> GateRecord:
+        build = builder(errors, [])
+        return gate(build, REFERENCE, images(), LABELS, silent, measure=measure).record
+
+    assert errs({"wide": 1}).passed
+    assert asked == []
+    record = errs({"wide": 30})
+    assert asked == [1]
+    assert record.order[0] == "wide"
+    assert record.sensitivities == {"stem": 1.0, "wide": 1e6, "head": 0.0, "free": 0.0}
+    assert [t.returned for t in record.tries] == ["", "wide"]
+
+
 def test_layers_in_float_from_the_beginning_stay_there() -> None:
     built: list[frozenset[str]] = []
     result = gate(builder({"stem": 40}, built), REFERENCE, images(), LABELS, LAYERS, kept=frozenset({"head"}))
