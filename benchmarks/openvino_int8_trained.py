@@ -8,9 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from edgeacts.cli.quantize import calibration_images
-from edgeacts.cli.verify import stated_preprocessing
-from edgeacts.data import load_dataset
+from edgeacts.cli.quantize import calibration_data
+from edgeacts.data import limit
 from edgeacts.exporters.to_openvino import write_ir
 from edgeacts.quantization.openvino_judging import OpenVinoJudge
 from edgeacts.quantization.openvino_nncf import load_nncf
@@ -18,7 +17,7 @@ from edgeacts.quantization.openvino_settings import OpenVinoSettings
 from edgeacts.quantization.openvino_variants import Variants
 from edgeacts.runtimes.openvino_reading import ReadModel, read_file
 
-DATA, CALIBRATION, JUDGES = "fashion-mnist", 128, 2000
+DATA, CALIBRATION, JUDGES = "fashion-mnist", 64, 1000
 
 
 def accuracy_rows(runs: Path | None) -> list[dict[str, Any]]:
@@ -29,19 +28,18 @@ def accuracy_rows(runs: Path | None) -> list[dict[str, Any]]:
 
 
 def _row(path: Path) -> dict[str, Any]:
-    preprocessing = stated_preprocessing(path)
-    assert preprocessing is not None  # noqa: S101  exported by edgeacts
-    test = load_dataset(DATA, None, image_size=preprocessing.height).test
+    dataset = calibration_data(path, DATA, None, CALIBRATION)
+    normalize, test = dataset.preprocessing.normalize, dataset.test
     labels = np.asarray(test.labels[:JUDGES])
-    judge = OpenVinoJudge(path, preprocessing(test.images[:JUDGES]), labels)
-    images, _ = calibration_images(path, DATA, None, CALIBRATION, 0)
+    judge = OpenVinoJudge(path, normalize(test.images[:JUDGES]), labels)
+    images = normalize(limit(dataset, train=CALIBRATION, seed=0).train.images)
     nncf = load_nncf()
     found: dict[str, float | None] = {"float": judge.accuracy}
     with tempfile.TemporaryDirectory() as folder:
         xml = Path(folder) / "variant.xml"
         plain = read_file(path)
-        dataset = nncf.Dataset([image[None] for image in images])
-        cut = nncf.quantize(plain.model, dataset, subset_size=len(images))
+        calibration = nncf.Dataset([image[None] for image in images])
+        cut = nncf.quantize(plain.model, calibration, subset_size=len(images))
         write_ir(ReadModel(cut, None, {}, {}, {}), {}, xml)
         found["NNCF as it is"] = judge.judge(xml)[1]
         for half in (True, False):

@@ -119,7 +119,7 @@ def action(arguments: argparse.Namespace) -> int:
     dataset = calibration_data(Path(arguments.model), arguments.data, arguments.data_root, arguments.images)
     chosen = limit(dataset, train=max(arguments.images, len(dataset.classes)), seed=arguments.seed).train
     if arguments.runtime == OPENVINO:
-        return openvino_action(arguments, dataset.preprocessing.normalize(chosen.images), chosen.labels)
+        return openvino_action(arguments, dataset, chosen)
     if not arguments.no_gate:
         result, judged = quantize_judged(arguments, settings, dataset)
         report(arguments, result)

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
+from typing import TYPE_CHECKING
 
 from edgeacts.cli.options import duration, on_terminal, wrapped, write_json
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
+    from edgeacts.data.dataset import ImageDataset, Split
     from edgeacts.records import OpenVinoQuantizationRecord
     from edgeacts.records.openvino_quantization import Int8Candidate
 
@@ -56,16 +53,14 @@ def add_openvino_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def openvino_action(
-    arguments: argparse.Namespace, images: NDArray[np.float32], labels: NDArray[Any] | None
-) -> int:
-    """Quantize, write, and print every variant."""
+def openvino_action(arguments: argparse.Namespace, dataset: ImageDataset, chosen: Split) -> int:
+    """Quantize with the `chosen` training images, judge on validation images, write, and print every variant."""
     from edgeacts.errors import CheckFailed
     from edgeacts.quantization.openvino import RECORD, quantize_openvino
     from edgeacts.quantization.openvino_settings import OpenVinoSettings
     from edgeacts.records import OpenVinoQuantizationRecord
 
-    judges, answers = judge_images(arguments)
+    normalize, judges = dataset.preprocessing.normalize, dataset.validation
     settings = OpenVinoSettings(
         reduce_range=arguments.reduce_range, max_step_share=arguments.step_share, seed=arguments.seed,
         batch=arguments.fixed_batch, threads=arguments.threads, budget_s=arguments.budget,
@@ -73,8 +68,9 @@ def openvino_action(
     )  # fmt: skip
     try:
         result = quantize_openvino(
-            arguments.model, images, arguments.out, settings=settings, labels=labels,
-            judge_images=judges, judge_labels=answers, keep_slower=arguments.keep_slower, progress=on_terminal(),
+            arguments.model, normalize(chosen.images), arguments.out, settings=settings, labels=chosen.labels,
+            judge_images=normalize(judges.images[:JUDGES]), judge_labels=judges.labels[:JUDGES],
+            keep_slower=arguments.keep_slower, progress=on_terminal(),
         )  # fmt: skip
     except CheckFailed:
         written = Path(arguments.out) / RECORD
@@ -88,19 +84,6 @@ def openvino_action(
     print(f"written: {result.xml}, {result.weights.name}")
     write_json(arguments, result.record)
     return 0
-
-
-def judge_images(arguments: argparse.Namespace) -> tuple[NDArray[np.float32], NDArray[Any]]:
-    """Preprocessed validation images of the data, and their labels."""
-    from edgeacts.cli.verify import stated_preprocessing
-    from edgeacts.data import load_dataset
-
-    preprocessing = stated_preprocessing(Path(arguments.model))
-    assert preprocessing is not None  # noqa: S101  the training images could not have been prepared
-    size = preprocessing.height if preprocessing.height == preprocessing.width else None
-    root = Path(arguments.data_root) if arguments.data_root else None
-    found = load_dataset(arguments.data, root, image_size=size).validation
-    return preprocessing(found.images[:JUDGES]), np.asarray(found.labels[:JUDGES])
 
 
 def summary(record: OpenVinoQuantizationRecord) -> str:
