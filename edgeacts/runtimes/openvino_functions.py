@@ -18,6 +18,14 @@ from edgeacts.bodies import DOMAIN
 from edgeacts.runtimes.openvino_ir import new_core
 
 _OUTER = ("Parameter", "Result")
+_ONNX_TYPES = {  # of what a function may be called with; float where OpenVINO does not know yet
+    "f64": onnx.TensorProto.DOUBLE,
+    "f32": onnx.TensorProto.FLOAT,
+    "f16": onnx.TensorProto.FLOAT16,
+    "bf16": onnx.TensorProto.BFLOAT16,
+    "i32": onnx.TensorProto.INT32,
+    "i64": onnx.TensorProto.INT64,
+}
 
 
 def convertible(model: onnx.ModelProto) -> bool:
@@ -86,9 +94,13 @@ class FunctionConverter:
     def _convert(self, function: onnx.FunctionProto, context: Any) -> list[Any]:
         names = (*function.attribute, *(a.name for a in function.attribute_proto))
         given = {n: float(context.get_attribute(n, 0.0)) for n in names if context.has_attribute(n)}
-        body = self._body(function, given).clone()
+        ports = [context.get_input(index) for index in range(len(function.input))]
+        types = tuple(
+            _ONNX_TYPES.get(p.get_element_type().get_type_name(), onnx.TensorProto.FLOAT) for p in ports
+        )
+        body = self._body(function, given, types).clone()
         for index, parameter in enumerate(body.get_parameters()):  # a Conv behind it wants to know the rank
-            parameter.set_partial_shape(context.get_input(index).get_partial_shape())
+            parameter.set_partial_shape(ports[index].get_partial_shape())
         body.validate_nodes_and_infer_types()
         inside = [op for op in body.get_ordered_ops() if op.get_type_name() not in _OUTER]
         for node in inside:
@@ -96,27 +108,32 @@ class FunctionConverter:
                 port.set_names(set())  # names of the body would stand beside those of the file
         for index, parameter in enumerate(body.get_parameters()):
             parameter.output(0).set_names(set())
-            parameter.output(0).replace(context.get_input(index))
+            parameter.output(0).replace(ports[index])
         if inside:
             self._made.append((function, [op for op in inside if op.get_type_name() != "Constant"]))
         return [result.input_value(0) for result in body.get_results()]
 
-    def _body(self, function: onnx.FunctionProto, given: Mapping[str, float]) -> Any:
-        """The openvino.Model of one call, converted once for each set of attribute values."""
-        key = (function.domain, function.name, *sorted(given.items()))
+    def _body(self, function: onnx.FunctionProto, given: Mapping[str, float], types: tuple[int, ...]) -> Any:
+        """The openvino.Model of one call, converted once for each set of attribute values and types of inputs."""
+        key = (function.domain, function.name, types, *sorted(given.items()))
         if key not in self._bodies:
-            self._bodies[key] = new_core().read_model(self._call(function, given))
+            self._bodies[key] = new_core().read_model(self._call(function, given, types))
         return self._bodies[key]
 
-    def _call(self, function: onnx.FunctionProto, given: Mapping[str, float]) -> bytes:
+    def _call(
+        self, function: onnx.FunctionProto, given: Mapping[str, float], types: tuple[int, ...]
+    ) -> bytes:
         """A model of one node that calls the function, inlined: its inputs are of any shape."""
-        value = functools.partial(helper.make_tensor_value_info, elem_type=onnx.TensorProto.FLOAT, shape=None)
+        value = functools.partial(helper.make_tensor_value_info, shape=None)
         node = helper.make_node(
             function.name, list(function.input), list(function.output), domain=function.domain
         )
         node.attribute.extend(helper.make_attribute(n, v) for n, v in given.items())
         graph = helper.make_graph(
-            [node], function.name, [value(n) for n in function.input], [value(n) for n in function.output]
+            [node],
+            function.name,
+            [value(name, kind) for name, kind in zip(function.input, types, strict=True)],
+            [value(name, types[0]) for name in function.output],
         )
         imports = {o.domain: o.version for f in self._functions for o in f.opset_import}
         imports |= {f.domain: 1 for f in self._functions}

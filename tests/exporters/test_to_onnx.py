@@ -192,7 +192,8 @@ def test_names_and_metadata(exported: Exported) -> None:
         assert value.type.tensor_type.shape.dim[0].dim_param == "batch"
     metadata = {p.key: p.value for p in proto.metadata_props}
     assert metadata["edgeacts.classes"] == '["a", "ß"]'
-    assert sorted(metadata) == ["edgeacts.classes", "edgeacts.forms", "edgeacts.tables"]
+    carried = set(metadata) - {"edgeacts.bodies"}  # which there are where OpenVINO gets another form
+    assert sorted(carried) == ["edgeacts.classes", "edgeacts.forms", "edgeacts.tables"]
     assert '"name": "tanhexp"' in metadata["edgeacts.forms"]
     assert '"source": "this test"' in metadata["edgeacts.forms"]
     assert proto.producer_name == "edgeacts"

@@ -20,7 +20,14 @@ pytestmark = pytest.mark.skipif(
 
 def test_neon_gives_what_plain_cpp_gives(tmp_path: Path) -> None:
     sources = [Path(__file__).parent / "neon_check.cc"]
-    sources += [NATIVE / name for name in ("kernels_neon.cc", "kernels_plain.cc", "table.cc", "dispatch.cc")]
+    sources += [
+        NATIVE / name
+        for name in (
+            *(f"{part}_{isa}.cc" for part in ("kernels", "int8") for isa in ("neon", "plain")),
+            "table.cc",
+            "dispatch.cc",
+        )
+    ]
     program = tmp_path / "check"
     command = [
         COMPILER,

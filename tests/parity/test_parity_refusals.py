@@ -14,6 +14,7 @@ from torch import nn
 from edgeacts.errors import EdgeactsError, NotAvailable, UsageError
 from edgeacts.parity import format_verdict, verify
 from edgeacts.runtimes import openvino as openvino_adapter
+from edgeacts.runtimes import openvino_reading
 
 ORT = ("onnxruntime",)
 Exported = Callable[..., Any]
@@ -127,7 +128,8 @@ def test_a_runtime_that_is_not_there_is_listed_not_passed_over(
     def missing() -> Any:
         raise NotAvailable("openvino is not installed: pip install 'edgeacts[openvino]'")
 
-    monkeypatch.setattr(openvino_adapter, "_core", missing)
+    for module in (openvino_adapter, openvino_reading):
+        monkeypatch.setattr(module, "new_core", missing)
     pair = exported("relu")
     verdict = verify(pair.model, pair.path)
     assert verdict.passed

@@ -25,7 +25,8 @@ SETTINGS = OpenVinoSettings(reduce_range="yes", max_drop=3.0)
 
 @pytest.fixture(scope="module")
 def portable(tmp_path_factory):
-    return export("mish", tmp_path_factory.mktemp("portable") / "model.onnx")
+    """TanhExp: OpenVINO has no operator of it, so its activation is several operations."""
+    return export("tanhexp", tmp_path_factory.mktemp("portable") / "model.onnx")
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +102,7 @@ def test_polynomials_take_the_activations_place(variants):
     kinds = [op.get_type_name() for op in variants.fitted.model.get_ordered_ops()]
     assert "Exp" not in kinds
     assert "Divide" not in kinds
-    assert "Exp" in [op.get_type_name() for op in variants.all.model.get_ordered_ops()]
+    assert "Divide" in [op.get_type_name() for op in variants.all.model.get_ordered_ops()]
 
 
 def test_what_the_plugin_fuses_cheaply_is_left_alone(tmp_path):

@@ -19,6 +19,9 @@ from edgeacts.records import (
     ConformanceRow,
     DivergenceRecord,
     Epoch,
+    ExecutedActivation,
+    ExecutedGraph,
+    ExecutedLayer,
     ExportRecord,
     LatencyRecord,
     LatencySeries,
@@ -231,6 +234,41 @@ class Maker:
             circumstances=circumstances("2026-01-05T10:07:00Z"),
         )
 
+    def executed(self, activation: str) -> ExecutedGraph:
+        """A fused activation, one of two layers, and one that was folded away."""
+        layers = tuple(
+            ExecutedLayer(f"layer_{i}", kind, f"jit_{kind.lower()}", "f32", (f"node_{i}",))
+            for i, kind in enumerate(("Convolution", "Subgraph", "Eltwise", "FullyConnected"))
+        )
+        places = (
+            ("node_0", "layer_0", ("layer_0",)),
+            ("node_2", "", ("layer_1", "layer_2")),
+            ("node_9", "", ()),
+        )
+        return ExecutedGraph(
+            model=f"{self.model}-{activation}.onnx",
+            model_sha256=sha256(f"portable {self.model}-{activation}"),
+            runtime="openvino",
+            runtime_version="2026.4.1",
+            precision_asked="f32",
+            precision="f32",
+            layers=layers,
+            activations=tuple(
+                ExecutedActivation(
+                    name,
+                    "TanhExp",
+                    "gate",
+                    1e-5,
+                    fused,
+                    inside,
+                    "jit_avx2" if inside else "",
+                    "f32" if inside else "",
+                )
+                for name, fused, inside in places
+            ),
+            circumstances=circumstances("2026-01-05T10:09:00Z"),
+        )
+
     def conformance(
         self, runtime: str = "onnxruntime", names: tuple[str, ...] = tuple(CORRECT)
     ) -> ConformanceRecord:
@@ -292,6 +330,7 @@ class Maker:
         for runtime in ("onnxruntime", "openvino"):
             self.conformance(runtime, activations).write(folder / "conformance" / f"{runtime}.json")
         self.divergence(activations[0], first=None).write(folder / "locate" / "divergence.json")
+        self.executed(activations[0]).write(folder / "executed-openvino.json")
         return folder
 
     def write_run(self, folder: Path, activations: tuple[str, ...] = tuple(CORRECT)) -> Path:

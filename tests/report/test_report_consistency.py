@@ -45,6 +45,7 @@ def sound(maker: Any) -> dict[str, Record]:
         "verdict": maker.verdict("relu"),
         "latency": maker.latency(TWO),
         "divergence": maker.divergence("relu"),
+        "executed": maker.executed("relu"),
         "conformance": maker.conformance(names=TWO),
         **{kind: maker.mode(kind, TWO) for kind in timed.MAKERS},
     }

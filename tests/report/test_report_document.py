@@ -53,6 +53,7 @@ def records(maker: Any) -> dict[str, Any]:
     return {
         "training": maker.training("relu"), "export": maker.export("relu"), "verdict": maker.verdict("relu"),
         "latency": maker.latency(TWO), "divergence": maker.divergence("relu"),
+        "executed": maker.executed("relu"),
         "conformance": maker.conformance(names=TWO), **{kind: maker.mode(kind, TWO) for kind in timed.MAKERS},
     }  # fmt: skip
 
