@@ -32,7 +32,7 @@ def settings(trained_digits: Path, monkeypatch: pytest.MonkeyPatch) -> RunSettin
     record = TrainingRecord.read(trained_digits / "train" / "training.json")
     return RunSettings(
         models=(record.model,), activations=(record.activation,), runtimes=("onnxruntime",), bench_rounds=5, int8=True,
-        training=TrainSettings(data="digits", width=record.width),
+        training=TrainSettings(data="digits", image_size=16, width=record.width),
     )  # fmt: skip
 
 

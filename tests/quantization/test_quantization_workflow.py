@@ -74,7 +74,7 @@ def test_the_command_line_prints_what_was_chosen(
     told = capsys.readouterr().out
     assert "mse" in told
     assert "of the float file" in told
-    assert max(map(len, told.splitlines())) <= 80
+    assert [line for line in told.splitlines() if len(line) > 80 and str(tmp_path) not in line] == []
     record = QuantizationRecord.read(tmp_path / "quantization.json")
     assert record.size_ratio < 0.30
     assert record.settings["sensitivity"] is False
