@@ -29,7 +29,7 @@ demo: $(STAMP)
 	$(BIN)/edgeacts run --out $(DEMO) --width 0.35 --epochs 6 --batch-size 64
 
 # Two processes at once, one for each core of a small machine, with their outputs one after the other where make can.
-HALF := tests/acceleration tests/latency tests/parity
+HALF := tests/acceleration tests/latency tests/parity tests/quantization
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -m "not long"
 SYNC := $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
 
