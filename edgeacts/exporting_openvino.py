@@ -16,7 +16,7 @@ from edgeacts.parity import verify
 from edgeacts.parity.budgets import FORM_BOUND_AT_MOST
 from edgeacts.preprocessing import Preprocessing
 from edgeacts.records import ExecutedGraph, Verdict
-from edgeacts.runtimes import open_runtime
+from edgeacts.runtimes import model_metadata, open_runtime
 
 if TYPE_CHECKING:
     from torch import nn
@@ -68,7 +68,7 @@ def export_openvino(
     )
     bounds = [bound for _, bound in files.forms.values()]
     with open_runtime(files.xml, "openvino", precision=precision) as session:
-        executed: ExecutedGraph = session.manifest  # type: ignore[attr-defined]
+        executed = session.made(ExecutedGraph)
     verdict = verify(
         source if reference is None else reference, files.xml, images=images, runtimes=("openvino",), batches=batches,
         precisions=precision, tolerance=max([tolerance or FORM_BOUND_AT_MOST, *bounds]), label=label,
@@ -76,7 +76,7 @@ def export_openvino(
     )  # fmt: skip
     verdict.write(folder / VERDICT)
     executed.write(folder / EXECUTED)
-    error = None if files.camera is None else _camera_error(files, precision)
+    error = None if files.camera is None else _camera_error(files, files.camera, precision)
     if error is not None and not error <= CAMERA_AT_MOST:
         raise CheckFailed(
             f"{files.camera}: its outputs lie {error:.2g} of their movement from those of pictures prepared by the "
@@ -85,14 +85,13 @@ def export_openvino(
     return OpenVinoResult(files, verdict, executed, error)
 
 
-def _camera_error(files: OpenVinoFiles, precision: str) -> float:
+def _camera_error(files: OpenVinoFiles, camera: Path, precision: str) -> float:
     """The largest difference between the outputs of the two files, in units of how far outputs move between the pictures."""
-    assert files.camera is not None  # noqa: S101 - the caller asked
     with (
         open_runtime(files.xml, "openvino", precision=precision) as plain,
-        open_runtime(files.camera, "openvino", precision=precision) as whole,
+        open_runtime(camera, "openvino", precision=precision) as whole,
     ):
-        stated = whole.metadata  # type: ignore[attr-defined]
+        stated = model_metadata(camera)
         prepare = Preprocessing.from_json(stated[PREPROCESSING])
         pictures = [_picture(h, w, seed) for seed, (h, w) in enumerate(PICTURES)]
         order = slice(None, None, -1) if stated["edgeacts.camera"] == "bgr" else slice(None)

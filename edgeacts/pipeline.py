@@ -26,7 +26,7 @@ from edgeacts.latency.arguments import check_arguments
 from edgeacts.models import network
 from edgeacts.parity import verify
 from edgeacts.pipeline_int8 import int8_label, int8_model, int8_parents, int8_results, int8_stages
-from edgeacts.records import GateRecord, LatencyRecord, Record, TrainingRecord, Verdict
+from edgeacts.records import ExecutedGraph, GateRecord, LatencyRecord, Record, TrainingRecord, Verdict
 from edgeacts.report import build_report
 from edgeacts.runtimes import levels, open_runtime, runtime_names
 from edgeacts.stages import Stage, carry_out
@@ -228,7 +228,7 @@ def _write_executed(model: Path, target: Path) -> None:
     """What OpenVINO executes for the model, where it is installed."""
     try:
         with open_runtime(model, "openvino") as session:
-            session.manifest.write(target)  # type: ignore[attr-defined]
+            session.made(ExecutedGraph).write(target)
     except NotAvailable:
         return  # the verdict says so
 

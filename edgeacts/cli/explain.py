@@ -16,7 +16,7 @@ from edgeacts.cli.options import wrapped, write_json
 from edgeacts.errors import DamagedFile, UsageError
 from edgeacts.piecewise import METADATA_KEY
 from edgeacts.records import ExecutedActivation, ExecutedGraph
-from edgeacts.runtimes import open_runtime, unreadable
+from edgeacts.runtimes import model_metadata, open_runtime, unreadable
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -78,8 +78,8 @@ def _facts(arguments: argparse.Namespace) -> dict[str, Any]:
 def _on_openvino(path: Path, threads: int, precision: str) -> dict[str, Any]:
     """What OpenVINO executes, layer by layer."""
     with open_runtime(path, "openvino", threads=threads, precision=precision) as session:
-        graph: ExecutedGraph = session.manifest  # type: ignore[attr-defined]
-        metadata = session.metadata  # type: ignore[attr-defined]
+        graph = session.made(ExecutedGraph)
+    metadata = model_metadata(path)
     kinds = Counter(
         (one.layer_type, one.primitive or "no kernel named", one.precision) for one in graph.layers
     )
@@ -179,11 +179,12 @@ _OWN = (FORMS_KEY, BODIES_KEY, METADATA_KEY)
 
 def _acceleration(path: Path, threads: int) -> dict[str, Any]:
     """What open_session(path, accelerate=True) runs on this machine, per activation."""
+    from edgeacts.acceleration.manifest import Manifest
     from edgeacts.errors import EdgeactsError
 
     try:
         with open_runtime(path, threads=threads, accelerate=True) as session:
-            manifest = session.manifest  # type: ignore[attr-defined]
+            manifest = session.made(Manifest)
     except EdgeactsError as error:
         return {"accelerated": f"cannot be: {error}"}
     ways = ", ".join(f"{n} {c.milliseconds:.3f} ms" for n, c in manifest.candidates.items() if c.milliseconds)

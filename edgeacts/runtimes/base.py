@@ -4,12 +4,14 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import numpy as np
 
 from edgeacts.errors import EdgeactsError, UsageError, one_line
+from edgeacts.records import Record
 
+R = TypeVar("R", bound=Record)
 Executed = dict[str, str | int | float | bool | None]
 
 
@@ -72,6 +74,18 @@ class Session(ABC):
     def form_bound(self) -> float | None:
         """Largest error bound of the forms that the activations run in here; None: that which the file states."""
         return None
+
+    @property
+    def manifest(self) -> Record | None:
+        """What the runtime, or our compilation, made of the model; None where nothing is known."""
+        return None
+
+    def made(self, kind: type[R]) -> R:
+        """The manifest, which is to be of this kind. Raises EdgeactsError."""
+        found = self.manifest
+        if not isinstance(found, kind):
+            raise EdgeactsError(f"{self.path}: this session tells of no {kind.__name__}")
+        return found
 
     @abstractmethod
     def executed(self) -> Executed:
