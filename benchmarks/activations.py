@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import random
 import statistics
 import tempfile
 import time
@@ -29,6 +28,7 @@ from edgeacts.activations import activation
 from edgeacts.circumstances import circumstances
 from edgeacts.exporters.to_onnx import to_onnx
 from edgeacts.files import write_text_atomic
+from edgeacts.interleaving import times_of
 from edgeacts.modules import ActivationModule
 from edgeacts.records import to_builtins
 from edgeacts.report.insertion import insert_summary
@@ -113,16 +113,8 @@ def measure(paths: Mapping[str, Path], threads: int, rounds: int) -> dict[str, A
             sessions[f"{name} accelerated"] = open_runtime(path, threads=threads, accelerate=True)
     feeds = {"image": np.random.default_rng(0).standard_normal((1, 3, SIZE, SIZE), np.float32)}
     calls = {key: session.bind(feeds) for key, session in sessions.items()}
-    times: dict[str, list[float]] = {key: [] for key in calls}
-    order = list(calls)
-    shuffle = random.Random(0)  # noqa: S311  an order, not a secret
-    for number in tqdm(range(rounds + 3), desc=f"{threads} thread(s)", leave=False):
-        shuffle.shuffle(order)
-        for key in order:
-            start = time.perf_counter()
-            calls[key]()
-            if number >= 3:
-                times[key].append(time.perf_counter() - start)
+    with tqdm(total=rounds + 3, desc=f"{threads} thread(s)", leave=False) as bar:
+        times = times_of(calls, least=rounds, each_round=bar.update)
     chosen = {k: s.manifest.chosen for k, s in sessions.items() if s.manifest is not None}
     return {"median_ms": {k: 1e3 * statistics.median(v) for k, v in times.items()}, "chosen": chosen}
 

@@ -12,11 +12,9 @@ from __future__ import annotations
 import argparse
 import json
 import math
-import random
 import statistics
 import sys
 import tempfile
-import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -31,6 +29,7 @@ from edgeacts import native
 from edgeacts.circumstances import circumstances
 from edgeacts.exporters.to_onnx import to_onnx
 from edgeacts.files import write_text_atomic
+from edgeacts.interleaving import times_of
 from edgeacts.native import int8
 from edgeacts.records import to_builtins
 from edgeacts.report.insertion import insert_summary
@@ -73,15 +72,8 @@ def measure(paths: Mapping[str, Path], names: Sequence[str], rounds: int) -> dic
         sessions[f"{name}, {KINDS[2]}"] = open_runtime(paths[f"{name} int8"], threads=1, accelerate=True)
     feed = images(3)[2]
     calls = {key: session.bind(feed) for key, session in sessions.items()}
-    times: dict[str, list[float]] = {key: [] for key in calls}
-    order, shuffle = list(calls), random.Random(0)  # noqa: S311  an order, not a secret
-    for number in tqdm(range(rounds + 3), desc="one thread", leave=False):
-        shuffle.shuffle(order)
-        for key in order:
-            start = time.perf_counter()
-            calls[key]()
-            if number >= 3:
-                times[key].append(time.perf_counter() - start)
+    with tqdm(total=rounds + 3, desc="one thread", leave=False) as bar:
+        times = times_of(calls, least=rounds, each_round=bar.update)
     same = {
         name: all(
             np.array_equal(a, b)

@@ -13,9 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
-import random
 import statistics
-import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -26,6 +24,7 @@ from openvino_int8_tables import write_document
 
 from edgeacts.circumstances import circumstances
 from edgeacts.files import write_text_atomic
+from edgeacts.interleaving import times_of
 from edgeacts.quantization.openvino_choosing import AsExported, fastest, with_verdict
 from edgeacts.quantization.openvino_judging import OpenVinoJudge, executed
 from edgeacts.quantization.openvino_nncf import load_nncf, quantize_model
@@ -84,18 +83,8 @@ def timed(models: Mapping[str, Any], seconds: float) -> dict[str, float]:
         request = model.create_infer_request()
         request.set_tensor(model.inputs[0], openvino.Tensor(images(0, 1)))
         calls[name] = lambda request=request: request.infer(share_outputs=True)
-    samples: dict[str, list[float]] = {name: [] for name in calls}
-    order, shuffle, end = list(calls), random.Random(0), time.perf_counter() + seconds  # noqa: S311  an order
-    rounds = 0
-    while rounds < 12 or time.perf_counter() < end:
-        shuffle.shuffle(order)
-        for name in order:
-            start = time.perf_counter()
-            calls[name]()
-            if rounds >= 2:
-                samples[name].append(1e3 * (time.perf_counter() - start))
-        rounds += 1
-    return {name: statistics.median(values) for name, values in samples.items()}
+    samples = times_of(calls, least=10, budget_s=seconds, warm_up=2)
+    return {name: 1e3 * statistics.median(values) for name, values in samples.items()}
 
 
 def passes(model: Any) -> int:

@@ -161,41 +161,21 @@ class MobileNetV3(nn.Module):
         return logits
 
 
-def mobilenet_v3_large(
-    activation: Factory, *, width: float, num_classes: int, in_channels: int, small_images: bool
-) -> nn.Module:
-    """MobileNetV3-Large with one activation everywhere; squeeze-and-excitation gates stay hardsigmoids."""
-    return MobileNetV3(
-        LARGE, activation, activation, width=width, num_classes=num_classes, in_channels=in_channels,
-        small_images=small_images,
-    )  # fmt: skip
+def _builder(rows: tuple[Row, ...], early: str | None = None) -> Callable[..., nn.Module]:
+    """Of a network with one activation everywhere but in the gates, or with `early` where the paper writes RE."""
+
+    def build(
+        activation: Factory, *, width: float, num_classes: int, in_channels: int, small_images: bool
+    ) -> nn.Module:
+        first = activation if early is None else activation_factory(early)
+        return MobileNetV3(
+            rows, first, activation, width=width, num_classes=num_classes, in_channels=in_channels,
+            small_images=small_images,
+        )  # fmt: skip
+
+    return build
 
 
-def mobilenet_v3_small(
-    activation: Factory, *, width: float, num_classes: int, in_channels: int, small_images: bool
-) -> nn.Module:
-    """MobileNetV3-Small with one activation everywhere; squeeze-and-excitation gates stay hardsigmoids."""
-    return MobileNetV3(
-        SMALL, activation, activation, width=width, num_classes=num_classes, in_channels=in_channels,
-        small_images=small_images,
-    )  # fmt: skip
-
-
-def papers_large(
-    activation: Factory, *, width: float, num_classes: int, in_channels: int, small_images: bool
-) -> nn.Module:
-    """MobileNetV3-Large as published: ReLU in the early rows and the gates, `activation` (HardSwish) in the others."""
-    return MobileNetV3(
-        LARGE, activation_factory("relu"), activation, width=width, num_classes=num_classes,
-        in_channels=in_channels, small_images=small_images,
-    )  # fmt: skip
-
-
-def papers_small(
-    activation: Factory, *, width: float, num_classes: int, in_channels: int, small_images: bool
-) -> nn.Module:
-    """MobileNetV3-Small as published: ReLU in the early rows and the gates, `activation` (HardSwish) in the others."""
-    return MobileNetV3(
-        SMALL, activation_factory("relu"), activation, width=width, num_classes=num_classes,
-        in_channels=in_channels, small_images=small_images,
-    )  # fmt: skip
+mobilenet_v3_large, mobilenet_v3_small = _builder(LARGE), _builder(SMALL)
+# As published: ReLU in the early rows and inside the gates, the given activation (HardSwish) in the others.
+papers_large, papers_small = _builder(LARGE, "relu"), _builder(SMALL, "relu")

@@ -5,14 +5,14 @@ from __future__ import annotations
 import functools
 import math
 import statistics
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
+from edgeacts.interleaving import times_of
 
 _BUDGET, _LEAST_ROUNDS, _MOST_ROUNDS = 1.2, 9, 60  # seconds and rounds of timing
+_WARM_UP = 2
 _QUANTILE = 1.96  # of the normal distribution: the upper limit is wrong once in 40
 # Two sessions of one file differ by as much from one process to the next: a gain that is less may be gone tomorrow.
 _SPREAD = 0.015
@@ -36,21 +36,7 @@ def times_in_turn(sessions: Mapping[str, Any], feed: dict[str, Any]) -> dict[str
     calls: dict[str, Callable[[], object]] = {
         name: functools.partial(session.run, None, feed) for name, session in sessions.items()
     }
-    for call in calls.values():
-        call()
-        call()
-    times: dict[str, list[float]] = {name: [] for name in calls}
-    order, shuffle = list(calls), np.random.default_rng(0).shuffle
-    end = time.perf_counter() + _BUDGET
-    for done in range(_MOST_ROUNDS):
-        if done >= _LEAST_ROUNDS and time.perf_counter() > end:
-            break
-        shuffle(order)
-        for name in order:
-            start = time.perf_counter()
-            calls[name]()
-            times[name].append(time.perf_counter() - start)
-    return times
+    return times_of(calls, least=_LEAST_ROUNDS, most=_MOST_ROUNDS, budget_s=_BUDGET, warm_up=_WARM_UP)
 
 
 def gain(own: Sequence[float], stock: Sequence[float]) -> Gain:
