@@ -1,5 +1,6 @@
-"""Names that users type: an unknown one is answered with the nearest and the valid ones."""
+"""Names and numbers that users type: a wrong one is answered with the nearest and the valid ones, or with the range."""
 
+import math
 from collections.abc import Iterable
 from difflib import get_close_matches
 
@@ -14,3 +15,9 @@ def check_name(name: str, valid: Iterable[str], what: str) -> str:
     near = get_close_matches(name, known, n=3, cutoff=0.5)
     hint = f"did you mean {' or '.join(near)}? " if near else ""
     raise UsageError(f"unknown {what} {name!r}: {hint}valid: {', '.join(known)}")
+
+
+def check_number(name: str, value: float, low: float, high: float) -> None:
+    """Raise UsageError unless `value` is a finite number from `low` to `high`."""
+    if not (math.isfinite(value) and low <= value <= high):
+        raise UsageError(f"{name} {value}: give a number from {low:g} to {high:g}")

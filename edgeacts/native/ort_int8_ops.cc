@@ -58,14 +58,41 @@ OrtStatus* create_lookup(const OrtCustomOp*, const void*, const OrtKernelInfo* i
 }
 
 OrtStatus* compute_lookup(void* kernel, OrtKernelContext* context) {
-  LookupJob job{static_cast<Bytes*>(kernel)->data(), nullptr, nullptr, 0};
-  Extent shape;
-  EDGEACTS_TRY(input(context, 0, &job.x, &shape));
-  EDGEACTS_TRY(output(context, shape.dims, &job.y));
-  job.count = shape.count;
-  const size_t chunks = (job.count + kChunk - 1) / kChunk;
-  if (chunks > 1) return g_ort->KernelContext_ParallelFor(context, lookup_chunk, chunks, 0, &job);
-  if (chunks == 1) lookup_chunk(&job, 0);
+  return elementwise(context, LookupJob{static_cast<Bytes*>(kernel)->data(), nullptr, nullptr, 0}, lookup_chunk, kChunk);
+}
+
+// ---- what both convolutions read
+
+struct Inputs {
+  Extent x, weights, bias, scale;
+};
+
+template <class Work>
+OrtStatus* read_inputs(OrtKernelContext* context, const char* name, Work* w, Inputs* given) {
+  EDGEACTS_TRY(input(context, 0, &w->input, &given->x));
+  EDGEACTS_TRY(input(context, 1, &w->weights, &given->weights));
+  EDGEACTS_TRY(input(context, 2, &w->bias, &given->bias));
+  EDGEACTS_TRY(input(context, 3, &w->scale, &given->scale));
+  const std::vector<int64_t>& dims = given->x.dims;
+  if (dims.size() != 4) return refuse((std::string(name) + ": the input has other than four dimensions").c_str());
+  w->batch = dims[0];
+  w->height = dims[1];
+  w->width = dims[2];
+  return nullptr;
+}
+
+template <class Kernel, class Work>
+OrtStatus* place_window(const Kernel& k, const char* name, Work* w) {
+  const int64_t high = w->height + k.pads[0] + k.pads[2], wide = w->width + k.pads[1] + k.pads[3];
+  if (high < k.kernel || wide < k.kernel) return refuse((std::string(name) + ": the image is smaller than the kernel").c_str());
+  w->kernel = k.kernel;
+  w->stride = k.stride;
+  w->pad_top = k.pads[0];
+  w->pad_left = k.pads[1];
+  w->out_height = (high - k.kernel) / k.stride + 1;
+  w->out_width = (wide - k.kernel) / k.stride + 1;
+  w->zero_point = static_cast<int32_t>(k.zero_point);
+  w->padding = static_cast<uint8_t>(k.padding);
   return nullptr;
 }
 
@@ -118,29 +145,13 @@ OrtStatus* compute_depthwise8(void* kernel, OrtKernelContext* context) {
   const Depthwise8Kernel& k = *static_cast<Depthwise8Kernel*>(kernel);
   Depthwise8Job job{};
   Depthwise8& w = job.work;
-  Extent x, weights, bias, scale;
-  EDGEACTS_TRY(input(context, 0, &w.input, &x));
-  EDGEACTS_TRY(input(context, 1, &w.weights, &weights));
-  EDGEACTS_TRY(input(context, 2, &w.bias, &bias));
-  EDGEACTS_TRY(input(context, 3, &w.scale, &scale));
-  if (x.dims.size() != 4) return refuse("Depthwise8: the input has other than four dimensions");
-  w.batch = x.dims[0];
-  w.height = x.dims[1];
-  w.width = x.dims[2];
-  w.channels = x.dims[3];
+  Inputs given;
+  EDGEACTS_TRY(read_inputs(context, "Depthwise8", &w, &given));
+  w.channels = given.x.dims[3];
   const size_t channels = static_cast<size_t>(w.channels), taps = static_cast<size_t>(2 * ((k.kernel + 1) / 2) * k.kernel * 2);
-  if (weights.count != taps * channels || bias.count != channels || scale.count != channels)
+  if (given.weights.count != taps * channels || given.bias.count != channels || given.scale.count != channels)
     return refuse("Depthwise8: the input does not fit the weights");
-  w.kernel = k.kernel;
-  w.stride = k.stride;
-  w.pad_top = k.pads[0];
-  w.pad_left = k.pads[1];
-  const int64_t high = w.height + k.pads[0] + k.pads[2], wide = w.width + k.pads[1] + k.pads[3];
-  if (high < k.kernel || wide < k.kernel) return refuse("Depthwise8: the image is smaller than the kernel");
-  w.out_height = (high - k.kernel) / k.stride + 1;
-  w.out_width = (wide - k.kernel) / k.stride + 1;
-  w.zero_point = static_cast<int32_t>(k.zero_point);
-  w.padding = static_cast<uint8_t>(k.padding);
+  EDGEACTS_TRY(place_window(k, "Depthwise8", &w));
   w.before = k.before ? k.before->data() : nullptr;
   w.after = k.after ? k.after->data() : nullptr;
   EDGEACTS_TRY(output(context, {w.batch, w.out_height, w.out_width, w.channels}, &w.output));
@@ -197,31 +208,15 @@ OrtStatus* compute_convolution8(void* kernel, OrtKernelContext* context) {
   const Convolution8Kernel& k = *static_cast<Convolution8Kernel*>(kernel);
   Convolution8Job job{};
   Convolution8& w = job.work;
-  Extent x, weights, bias, scale;
-  EDGEACTS_TRY(input(context, 0, &w.input, &x));
-  EDGEACTS_TRY(input(context, 1, &w.weights, &weights));
-  EDGEACTS_TRY(input(context, 2, &w.bias, &bias));
-  EDGEACTS_TRY(input(context, 3, &w.scale, &scale));
-  if (x.dims.size() != 4) return refuse("Convolution8: the input has other than four dimensions");
-  w.batch = x.dims[0];
-  w.height = x.dims[1];
-  w.width = x.dims[2];
-  w.in_channels = x.dims[3];
+  Inputs given;
+  EDGEACTS_TRY(read_inputs(context, "Convolution8", &w, &given));
+  w.in_channels = given.x.dims[3];
   w.channels = k.channels;
-  w.kernel = k.kernel;
-  w.stride = k.stride;
-  w.pad_top = k.pads[0];
-  w.pad_left = k.pads[1];
   w.quads = (k.kernel * k.kernel * w.in_channels + 3) / 4;
   const size_t channels = static_cast<size_t>(k.channels), vectors = (channels + 7) / 8;
-  if (weights.count != vectors * 8 * static_cast<size_t>(w.quads) * 4 || bias.count != channels || scale.count != channels)
+  if (given.weights.count != vectors * 8 * static_cast<size_t>(w.quads) * 4 || given.bias.count != channels || given.scale.count != channels)
     return refuse("Convolution8: the input does not fit the weights");
-  const int64_t high = w.height + k.pads[0] + k.pads[2], wide = w.width + k.pads[1] + k.pads[3];
-  if (high < k.kernel || wide < k.kernel) return refuse("Convolution8: the image is smaller than the kernel");
-  w.out_height = (high - k.kernel) / k.stride + 1;
-  w.out_width = (wide - k.kernel) / k.stride + 1;
-  w.zero_point = static_cast<int32_t>(k.zero_point);
-  w.padding = static_cast<uint8_t>(k.padding);
+  EDGEACTS_TRY(place_window(k, "Convolution8", &w));
   w.after = k.after ? k.after->data() : nullptr;
   EDGEACTS_TRY(output(context, {w.batch, w.out_height, w.out_width, w.channels}, &w.output));
   job.pixels = w.batch * w.out_height * w.out_width;

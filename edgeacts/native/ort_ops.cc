@@ -51,15 +51,7 @@ OrtStatus* create_map(const OrtCustomOp*, const void*, const OrtKernelInfo* info
 }
 
 OrtStatus* compute_map(void* kernel, OrtKernelContext* context) {
-  MapJob job{static_cast<Table*>(kernel), nullptr, nullptr, 0};
-  Extent shape;
-  EDGEACTS_TRY(input(context, 0, &job.x, &shape));
-  EDGEACTS_TRY(output(context, shape.dims, &job.y));
-  job.count = shape.count;
-  const size_t chunks = (job.count + kChunk - 1) / kChunk;
-  if (chunks > 1) return g_ort->KernelContext_ParallelFor(context, map_chunk, chunks, 0, &job);
-  if (chunks == 1) map_chunk(&job, 0);
-  return nullptr;
+  return elementwise(context, MapJob{static_cast<Table*>(kernel), nullptr, nullptr, 0}, map_chunk, kChunk);
 }
 
 // ---- Depthwise

@@ -54,6 +54,19 @@ OrtStatus* output(OrtKernelContext* context, const std::vector<int64_t>& dims, T
   return nullptr;
 }
 
+// Y of X's shape, made by `chunk` in pieces of `size` elements; Job has x, y and count.
+template <class Job>
+OrtStatus* elementwise(OrtKernelContext* context, Job job, void (*chunk)(void*, size_t), size_t size) {
+  Extent shape;
+  EDGEACTS_TRY(input(context, 0, &job.x, &shape));
+  EDGEACTS_TRY(output(context, shape.dims, &job.y));
+  job.count = shape.count;
+  const size_t chunks = (job.count + size - 1) / size;
+  if (chunks > 1) return g_ort->KernelContext_ParallelFor(context, chunk, chunks, 0, &job);
+  if (chunks == 1) chunk(&job, 0);
+  return nullptr;
+}
+
 inline OrtStatus* floats(const OrtKernelInfo* info, const char* name, std::vector<float>* out) {
   size_t size = 0;
   if (OrtStatus* status = g_ort->KernelInfoGetAttributeArray_float(info, name, nullptr, &size)) {

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import math
-
 from edgeacts.errors import UsageError
-from edgeacts.names import check_name
+from edgeacts.names import check_name, check_number
 from edgeacts.quantization.settings import AUTO, REDUCE_RANGE
 from edgeacts.records.base import Record
 
@@ -44,8 +42,7 @@ class OpenVinoSettings(Record, frozen=True, kw_only=True):
             ("batch", self.batch, 0, 4096),
             ("budget_s", self.budget_s, 0.1, 3600.0),
         ):
-            if not (math.isfinite(value) and low <= value <= high):
-                raise UsageError(f"{name} {value}: give a number from {low:g} to {high:g}")
+            check_number(name, value, low, high)
         if self.seed < 0:
             raise UsageError(f"seed {self.seed} must be 0 or more")
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import math
-
 from edgeacts.errors import UsageError
-from edgeacts.names import check_name
+from edgeacts.names import check_name, check_number
 from edgeacts.quantization.ranges import METHODS
 from edgeacts.records.base import Record
 
@@ -48,8 +46,7 @@ class QuantizeSettings(Record, frozen=True, kw_only=True):
             ("float_macs", self.float_macs, 0.0, 1.0),
             ("held_out", self.held_out, 0.05, 0.5),
         ):
-            if not (math.isfinite(value) and low <= value <= high):
-                raise UsageError(f"{name} {value}: give a number from {low:g} to {high:g}")
+            check_number(name, value, low, high)
         if self.seed < 0 or self.max_float_layers < 0:
             raise UsageError(
                 f"seed {self.seed} and max_float_layers {self.max_float_layers} must be 0 or more"
