@@ -25,7 +25,9 @@ from edgeacts.errors import NotAvailable
 from edgeacts.oracles import float64
 from edgeacts.piecewise import NUMBERS, Table, Which
 from edgeacts.plan import parameter_samples
+from edgeacts.quotient import POWER_DEGREE, POWER_QUOTIENT_DEGREE
 from edgeacts.tables import compile_table
+from edgeacts.tables.power_quotients import two_to
 
 ROOT = Path(__file__).parents[2]
 SOURCES = ROOT / "edgeacts" / "native"
@@ -190,15 +192,24 @@ def cases() -> dict[str, Case]:
         a = OWN[name].activation
         found[name] = Case(compile_table(a), a)
     # every pair of tails with every kind of grid, and both ends of the narrow degrees
-    relu, smooth = found["relu"].table, found["silu"].table
+    relu, smooth = found["relu"].table, found["gelu"].table
     longer = replace(relu.wide, lo=relu.wide.lo - 1, hi=relu.wide.hi + 1)
     kinds = {
         "relu": relu,
         "reaching": replace(relu, wide=longer),
         "scaled": relu.scaled(1.7),
         "quintic": smooth.scaled(2 * float(np.frexp(smooth.wide.step)[0])),  # steps that are a power of two
-        "silu": smooth.scaled(1.702),
+        "gelu": smooth.scaled(1.702),
     }
+    # quotients in a power of two, of every degree
+    mish = found["mish"].table
+    for degree, power in itertools.product(
+        range(1, POWER_QUOTIENT_DEGREE + 1), (POWER_DEGREE - 1, POWER_DEGREE)
+    ):
+        row = np.array([0.0, 1.0, 0.5, 0.125][: degree + 1], np.float32)
+        under = row + np.array([1.0, 0.25, 0.125, 0.0][: degree + 1], np.float32)
+        made = quotient.Quotient(-40.0, 7.5, row, under, rate=1.5, power=two_to(power))
+        found[f"power {degree} {power}"] = Case(replace(mish, quotient=made))
     for name, table in kinds.items():
         for left in (table.left, FLAT, LINE):
             for right in (SAME, FLAT, LINE):
@@ -500,6 +511,8 @@ def test_both_languages_have_the_same_constants() -> None:
         "kGridHeader": piecewise._GRID_HEADER,
         "kQuotientHeader": quotient.HEADER,
         "kQuotientDegree": quotient.DEGREE,
+        "kPowerDegree": quotient.POWER_DEGREE,
+        "kPowerQuotientDegree": quotient.POWER_QUOTIENT_DEGREE,
         "kLanes": 8,
     }
     tails = {k: float(v) for k, v in re.findall(r"(Clamp|Flat|Line|Same) = (\d)", text)}
