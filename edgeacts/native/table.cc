@@ -24,7 +24,7 @@ void read_coefficients(const float* from, int degree, float (*to)[kLanes]) {
 bool is_power_quotient(const Table& t) {
   const Quotient& q = t.quotient;
   const bool rows = q.over == q.under && q.under >= 1 && q.under <= kPowerQuotientDegree && t.over[0][0] == 0.f && t.over[1][0] == 1.f;
-  return rows && !q.even && t.right == Tail::Same && t.narrow_left == Tail::Flat && t.left_offset == 0.f;
+  return rows && !q.even && q.rate > 0.f && t.right == Tail::Same && t.narrow_left == Tail::Flat && t.left_offset == 0.f;
 }
 
 // All zeros: there is none.

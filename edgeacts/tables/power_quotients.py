@@ -1,4 +1,4 @@
-"""Quotients in a power of two: f(x) = x·P(v)/Q(v), v = e^(ax), for functions whose gate f(x)/x is made of eˣ; with certificates."""
+"""Quotients in a power of two: f(x) = x·P(v)/Q(v), v = e^(ax): fits and certificates, for gates f(x)/x made of eˣ."""
 
 from __future__ import annotations
 
