@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DEMO := demo
 
-.PHONY: help demo test test-half test-rest test-long check format bench bench-openvino bench-int8 bench-measurements stock-tables clean
+.PHONY: help demo test test-half test-rest test-long check format bench bench-openvino bench-int8 bench-measurements stock-tables fitted-forms clean
 
 help:
 	@echo "make demo       install into .venv, run everything on the embedded images, print where the report is"
@@ -18,6 +18,7 @@ help:
 	@echo "make bench-measurements  whether verdicts of bench and verify can be believed, into benchmarks/ and README.md (an hour, idle)"
 	@echo "make format     ruff format and its automatic fixes"
 	@echo "make stock-tables  compile the catalogue's tables anew (after a change of tables.py or of a definition)"
+	@echo "make fitted-forms  fit the catalogue's forms anew (after a change of forms/ or of a definition)"
 	@echo "make clean      remove .venv, demo and caches"
 
 $(STAMP): pyproject.toml constraints.txt
@@ -73,6 +74,10 @@ bench-measurements: $(STAMP)
 stock-tables: $(STAMP)
 	$(BIN)/python -c "from edgeacts.tables import stock_book; print(stock_book(), end='')" > $(VENV)/stock_tables.json
 	mv $(VENV)/stock_tables.json edgeacts/acceleration/stock_tables.json
+
+fitted-forms: $(STAMP)
+	$(BIN)/python -c "from edgeacts.forms.generating import fitted_book; print(fitted_book(), end='')" > $(VENV)/fitted.json
+	mv $(VENV)/fitted.json edgeacts/forms/fitted.json
 
 clean:
 	rm -rf $(VENV) $(DEMO) .mypy_cache .ruff_cache .pytest_cache .hypothesis *.egg-info build dist

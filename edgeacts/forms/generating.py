@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from edgeacts.forms.certificate import certify
 from edgeacts.forms.costs import steps_cost
 from edgeacts.forms.exponentials import exponential_form
 from edgeacts.forms.families import FAMILIES, Family
+from edgeacts.forms.fitted import fit_key, shipped_forms, to_rows
 from edgeacts.forms.fitting import Quotient, Samples, Shape, fit
 from edgeacts.program import Program
 from edgeacts.tables.refusal import NotTabulated
@@ -63,14 +65,33 @@ def generated_forms(
 def _generated(
     activation: Activation, values: tuple[tuple[str, float], ...], level: float
 ) -> tuple[Form, ...]:
+    shipped = shipped_forms(activation, dict(values), level)
+    return fitted_anew(activation, dict(values), level) if shipped is None else shipped
+
+
+def fitted_anew(activation: Activation, values: Mapping[str, float], level: float) -> tuple[Form, ...]:
+    """`generated_forms` for one of `LEVELS`, whatever ships with edgeacts: seconds for a smooth function."""
     try:
-        subject = subject_of(activation, dict(values))
+        subject = subject_of(activation, values)
     except NotTabulated:
         return ()
     found = [*_fitted(subject, level)]
-    if (one := exponential_form(activation.fix(**dict(values)), subject)) is not None and one.bound <= level:
+    if (one := exponential_form(activation.fix(**values), subject)) is not None and one.bound <= level:
         found.append(one)
     return tuple(sorted(found, key=lambda form: steps_cost(_program(form))))
+
+
+def fitted_book() -> str:
+    """JSON of the catalogue's fitted forms at their default parameters (`make fitted-forms`)."""
+    from edgeacts.activations import catalogue
+
+    lines = []
+    for definition in catalogue().values():
+        values = definition.values()
+        for level in LEVELS:
+            rows = json.dumps(to_rows(fitted_anew(definition, values, level)), ensure_ascii=False)
+            lines.append(f'"{fit_key(definition, values, level)}": {rows}')
+    return "{\n" + ",\n".join(lines) + "\n}\n"
 
 
 def _program(form: Form) -> Program:
