@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).parent / "native"
 NATIVE = HERE.parents[1] / "edgeacts" / "native"
 SECTOR, HEADER, CYLINDER, OUTPUT_BYTES = 512, 32, 16 * 63 * 512, 1 << 20
 MAGIC = 0x600DDA7A
@@ -97,12 +97,18 @@ clock: sync=none
 
     def _write_disk(self, disk: Path, program: bytes, stdin: bytes, environment: Mapping[str, str]) -> int:
         folder, source = disk.parent, HERE / "bare_machine"
+        disk.with_name(f"{disk.name}.lock").unlink(missing_ok=True)  # of a run that was ended from outside
         boot = folder / "boot.bin"
         objects = []
         for name in ("boot.S", "monitor.cc"):
             objects.append(folder / f"{name}.o")
             flags = ("-O2", "-ffreestanding", "-fno-pic", "-mgeneral-regs-only", "-mno-red-zone")
-            more = ("-std=c++17", "-fno-exceptions", "-fno-asynchronous-unwind-tables", "-fcf-protection=none")
+            more = (
+                "-std=c++17",
+                "-fno-exceptions",
+                "-fno-asynchronous-unwind-tables",
+                "-fcf-protection=none",
+            )
             flags += more if name.endswith(".cc") else ()
             command = [self.compiler, *flags, "-c", str(source / name), "-o", str(objects[-1])]
             subprocess.run(command, check=True, timeout=100)
