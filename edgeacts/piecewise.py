@@ -23,7 +23,7 @@ from edgeacts import quotient
 from edgeacts.errors import DamagedFile
 from edgeacts.quotient import Floats, Quotient, fma
 
-FORMAT = 2
+FORMAT = 3
 METADATA_KEY = "edgeacts.tables"
 WIDE_SEGMENTS, WIDE_DEGREE = 32, 5
 WIDE_DEGREES = (2, 5)  # those that the kernels are compiled for
@@ -277,6 +277,8 @@ def _decode(record: Any) -> Table:
     narrow = _decode_grid(numbers[split : -quotient.SIZE], NARROW_SEGMENTS, centred=True)
     ends = [float(v) for v in numbers[1:5]]
     whole = quotient.decode(numbers[-quotient.SIZE :])
+    if whole and whole.power is not None and ends != [0.0, 0.0, 1.0, 0.0]:
+        raise ValueError("the exponential of its quotient is damaged")
     return Table(name, formula, bound, (ends[0], ends[1]), (ends[2], ends[3]), wide, narrow, whole)
 
 

@@ -101,16 +101,16 @@ def test_multiply_add_is_rounded_once() -> None:
 
 # ---- damage
 
-GOOD = compile_table(SILU).to_record()
+GOOD, GELU, MISH = (compile_table(activation(name)).to_record() for name in ("silu", "gelu", "mish"))
 NARROW = 8 + 8 + 32 * 6  # where the narrow grid begins
 QUOTIENT = NARROW + 8 + 8 * 16
 
 
-def with_numbers(changes: Mapping[int, float]) -> dict[str, Any]:
-    numbers = np.frombuffer(base64.b64decode(GOOD["numbers"]), "<f4").copy()
+def with_numbers(changes: Mapping[int, float], good: dict[str, Any] = GOOD) -> dict[str, Any]:
+    numbers = np.frombuffer(base64.b64decode(good["numbers"]), "<f4").copy()
     for at, value in changes.items():
         numbers[at] = value
-    return {**GOOD, "numbers": base64.b64encode(numbers.tobytes()).decode()}
+    return {**good, "numbers": base64.b64encode(numbers.tobytes()).decode()}
 
 
 def without(key: str) -> dict[str, Any]:
@@ -123,6 +123,7 @@ SEGMENTS, ENDS, DEGREE = (
     "its segments do not fit its ends",
     "its degree is damaged",
 )
+POWER = "the exponential of its quotient is damaged"
 DAMAGE = {
     "list": ([1, 2], "list indices must be integers"),
     "text": ("table", "string indices must be integers"),
@@ -153,7 +154,18 @@ DAMAGE = {
     "quotient of degree 12": (with_numbers({QUOTIENT + 2: 12}), "the degrees of its quotient are damaged"),
     "quotient by degree 1.5": (with_numbers({QUOTIENT + 3: 1.5}), "the degrees of its quotient are damaged"),
     "quotient half even": (with_numbers({QUOTIENT + 4: 0.5}), "its quotient is damaged"),
-    "quotient with a pole": (with_numbers({QUOTIENT + 5 + 12: -1e-9}), "its quotient is damaged"),
+    "quotient with a pole": (with_numbers({QUOTIENT + 13 + 12: -1e-9}), "its quotient is damaged"),
+    "power of degree 3": (with_numbers({QUOTIENT + 6: 3}, MISH), POWER),
+    "power at no rate": (with_numbers({QUOTIENT + 5: 0}, MISH), POWER),
+    "rate of no power": (with_numbers({QUOTIENT + 5: 1.4}, GELU), POWER),
+    "power and even": (with_numbers({QUOTIENT + 4: 1}, MISH), POWER),
+    "power that overflows": (with_numbers({QUOTIENT + 1: 90}, MISH), POWER),
+    "power that underflows": (with_numbers({QUOTIENT: -90}, MISH), POWER),
+    "power quotient of degree 0": (with_numbers({QUOTIENT + 2: 0, QUOTIENT + 3: 0}, MISH), POWER),
+    "power quotient of two degrees": (with_numbers({QUOTIENT + 3: 1}, MISH), POWER),
+    "power quotient from 0.5": (with_numbers({QUOTIENT + 13: 0.5}, MISH), POWER),
+    "power quotient with a left line": (with_numbers({2: 0.5}, MISH), POWER),
+    "power quotient with a right line": (with_numbers({3: 0.5}, MISH), POWER),
     "narrow degree 0": (with_numbers({NARROW + 7: 0}), DEGREE),
     "narrow degree 16": (with_numbers({NARROW + 7: 16}), DEGREE),
     "degree 7.5": (with_numbers({NARROW + 7: 7.5}), DEGREE),

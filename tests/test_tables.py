@@ -8,7 +8,7 @@ import pytest
 import sympy
 from numpy.typing import NDArray
 from own_activations import OWN
-from sympy import Abs, Max, Min, Piecewise, exp, sin, sqrt
+from sympy import Abs, Max, Min, Piecewise, erf, exp, log, sin, sqrt, tanh
 
 from edgeacts.activations import activation, catalogue
 from edgeacts.definition import Activation, X, sigmoid
@@ -103,6 +103,7 @@ def quotient_points(quotient: Quotient) -> NDArray[np.float32]:
     """Both ends with their neighbours, and where the denominator is smallest."""
     ends = np.array([quotient.lo, quotient.hi], np.float32)
     u = np.linspace(quotient.lo, quotient.hi, 10001) ** (2 if quotient.even else 1)
+    u = u if quotient.power is None else np.exp2(quotient.rate * u)
     under = np.polynomial.polynomial.polyval(u, quotient.denominator.astype(float))
     near = [np.nextafter(ends, np.float32(s)) for s in (-9e9, 9e9)]
     smallest = np.linspace(quotient.lo, quotient.hi, 10001)[[np.argmin(np.abs(under))]]
@@ -335,7 +336,8 @@ def test_every_activation_of_the_catalogue_has_a_quotient(name: str) -> None:
     table = compile_table(catalogue()[name])
     assert table.quotient is not None
     assert table.quotient.is_polynomial == (name in {*KINKS, "sau"})
-    assert table.quotient.even == (name in {"silu", "gelu"})
+    assert table.quotient.even == (name == "gelu")
+    assert (table.quotient.power is not None) == (name in {"silu", "mish"})
     assert float(table.read(np.float32(0.0), "quotient")) == 0.0
 
 
@@ -352,7 +354,59 @@ def test_a_quotient_is_refused_where_it_cannot_be_within_the_bound() -> None:
     assert best_quotient(Subject(silu, 1, silu.values()), BOUND) is None  # derivatives only train
 
 
-@pytest.mark.parametrize("name", ["silu", "hardswish", "mish", "sau"])
+@pytest.mark.parametrize("name", ["silu", "mish"])
+def test_certificate_sees_a_wrong_power_quotient(name: str) -> None:
+    """Each coefficient of the three polynomials, the rate and the end, by what moves the value by several bounds."""
+    a = activation(name)
+    subject, table = Subject(a, 0, a.values()), compile_table(a)
+    good = table.quotient
+    assert good is not None
+    assert good.power is not None
+    assert 0 < certify_quotient(subject, good) <= table.bound
+    for degree in range(len(good.power)):
+        damaged = good.power.copy()
+        damaged[degree] += 2e-5 * 2**degree
+        assert certify_quotient(subject, replace(good, power=damaged)) > table.bound, degree
+    for row in ("numerator", "denominator"):
+        for degree in range(row == "numerator", len(good.denominator)):
+            damaged = getattr(good, row).copy()
+            damaged[degree] += 2e-5
+            assert certify_quotient(subject, replace(good, **{row: damaged})) > table.bound, (row, degree)
+    assert certify_quotient(subject, replace(good, rate=good.rate * 1.00001)) > table.bound
+    assert certify_quotient(subject, replace(good, hi=0.5 * good.hi)) > table.bound
+    assert certify_quotient(subject, replace(good, lo=-8.0)) > table.bound
+    pole = good.denominator * np.float32(-1.0)
+    pole[0] = 1.0
+    assert certify_quotient(subject, replace(good, denominator=pole)) == np.inf
+
+
+@pytest.mark.parametrize(
+    ("formula", "degree"),
+    [
+        pytest.param(X * sigmoid(3 * X), 1, id="another rate"),
+        pytest.param(X * tanh(log(1 + exp(X))), 2, id="mish"),
+        pytest.param(X * sigmoid(X) * (1 + sigmoid(X)) / 2, 2, id="a mixture"),
+        pytest.param(Max(0, X) * sigmoid(X), None, id="a kink"),
+        pytest.param(X * sigmoid(X) + X / 10, None, id="a left line that is not 0"),
+        pytest.param(X * sigmoid(X) / 2, None, id="a right line that is not x"),
+        pytest.param(X * (1 + erf(X)) / 2, None, id="no exponential tail"),
+    ],
+)
+def test_functions_made_of_an_exponential_get_a_power_quotient(formula: Any, degree: int | None) -> None:
+    subject = Subject(Activation(name="f", formula=formula, source="-"), 0, {})
+    found = best_quotient(subject, BOUND)
+    got = found.quotient.power is not None if found else False
+    assert got == (degree is not None)
+    if degree is not None:
+        assert found is not None
+        assert len(found.quotient.denominator) - 1 == degree
+        x = np.linspace(-120, 40, 400_001).astype(np.float32)
+        y = found.quotient.read(x, (0.0, 0.0), (1.0, 0.0))
+        assert off_by(y, subject(x.astype(np.float64)), x) <= found.bound
+        assert np.isnan(found.quotient.read(np.array([np.nan], np.float32), (0.0, 0.0), (1.0, 0.0))).all()
+
+
+@pytest.mark.parametrize("name", ["gelu", "hardswish", "tanhexp", "sau"])
 def test_certificate_sees_a_wrong_quotient(name: str) -> None:
     """Each coefficient in turn, by what moves the value by two bounds at the end; ends that are elsewhere; a pole."""
     a = activation(name)

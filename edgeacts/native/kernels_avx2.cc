@@ -149,6 +149,50 @@ struct Evaluator<LEFT, RIGHT, Shape::EvenQuotient> : Whole<LEFT, RIGHT, true, tr
   using Whole<LEFT, RIGHT, true, true>::Whole;
 };
 
+// x times a quotient in v = 2^(rate·x), which has few coefficients where the function is made of eˣ.
+template <int POWER, int DEGREE>
+struct PowerQuotient {
+  const Table& table;
+  V lo, hi, rate;
+
+  explicit PowerQuotient(const Table& t) : table(t), lo(set1(t.quotient.lo)), hi(set1(t.quotient.hi)), rate(set1(t.quotient.rate)) {}
+
+  template <int N>
+  void run(const V* x, V* y) const {
+    V w[N], u[N], v[N], under[N];
+    for (int k = 0; k < N; k++) w[k] = max(lo, x[k]), u[k] = min(hi, w[k]);
+    powers<N>(u, v);
+    for (int k = 0; k < N; k++) y[k] = coefficient(table.over, DEGREE), under[k] = coefficient(table.under, DEGREE);
+    horner<N, DEGREE, 1>(table.over, v, y);  // over[0] is 0 and over[1] is 1
+    horner<N, DEGREE, 0>(table.under, v, under);
+    for (int k = 0; k < N; k++) y[k] = mul(w[k], _mm256_div_ps(DEGREE == 1 ? v[k] : mul(y[k], v[k]), under[k]));
+  }
+
+  // 2^(rate·u): what the exponent has before the point is added to the number's own.
+  template <int N>
+  void powers(const V* u, V* v) const {
+    V r[N];
+    __m256i exponent[N];
+    const V magic = set1(12582912.f);  // a sum with it has no digits behind the point
+    for (int k = 0; k < N; k++) {
+      const V moved = fma(u[k], rate, magic);
+      exponent[k] = _mm256_slli_epi32(_mm256_castps_si256(moved), 23);
+      r[k] = _mm256_fmsub_ps(u[k], rate, _mm256_sub_ps(moved, magic));
+      v[k] = coefficient(table.power, POWER);
+    }
+    horner<N, POWER, 0>(table.power, r, v);
+    for (int k = 0; k < N; k++) v[k] = _mm256_castsi256_ps(_mm256_add_epi32(_mm256_castps_si256(v[k]), exponent[k]));
+  }
+
+  static V coefficient(const float (*row)[kLanes], int degree) { return _mm256_load_ps(row[degree]); }
+
+  template <int N, int FROM, int TO>
+  static void horner(const float (*row)[kLanes], const V* t, V* y) {
+    for (int d = FROM - 1; d >= TO; d--)
+      for (int k = 0; k < N; k++) y[k] = fma(y[k], t[k], coefficient(row, d));
+  }
+};
+
 template <Tail LEFT, Tail RIGHT>
 struct Evaluator<LEFT, RIGHT, Shape::Polynomial> : Whole<LEFT, RIGHT, false, false> {
   using Whole<LEFT, RIGHT, false, false>::Whole;

@@ -15,23 +15,34 @@ const float* read_grid(const float* from, Grid* grid) {
   return from + kGridHeader;
 }
 
-void read_coefficients(const float* from, float (*to)[kLanes]) {
-  for (int d = 0; d <= kQuotientDegree; d++)
+void read_coefficients(const float* from, int degree, float (*to)[kLanes]) {
+  for (int d = 0; d <= degree; d++)
     for (int lane = 0; lane < kLanes; lane++) to[d][lane] = from[d];
+}
+
+// Its evaluator knows polynomials of one degree, the numerator v + ..., one left and one right.
+bool is_power_quotient(const Table& t) {
+  const Quotient& q = t.quotient;
+  const bool rows = q.over == q.under && q.under >= 1 && q.under <= kPowerQuotientDegree && t.over[0][0] == 0.f && t.over[1][0] == 1.f;
+  return rows && !q.even && q.rate > 0.f && t.right == Tail::Same && t.narrow_left == Tail::Flat && t.left_offset == 0.f;
 }
 
 // All zeros: there is none.
 bool read_quotient(const float* from, Table* table) {
   Quotient& q = table->quotient;
-  q = Quotient{from[0], from[1], -1, 0, from[4] == 1.f};
+  q = Quotient{from[0], from[1], -1, 0, from[4] == 1.f, from[5], 0};
   if (from[0] == 0.f && from[1] == 0.f) return true;
   if (!(q.lo < q.hi) || !(from[4] == 0.f || from[4] == 1.f)) return false;
   if (!(from[2] >= 0.f && from[2] <= kQuotientDegree) || !(from[3] >= 0.f && from[3] <= kQuotientDegree)) return false;
   q.over = static_cast<int>(from[2]);
   q.under = static_cast<int>(from[3]);
-  read_coefficients(from + kQuotientHeader, table->over);
-  read_coefficients(from + kQuotientHeader + kQuotientDegree + 1, table->under);
-  return true;
+  if (!(from[6] == 0.f || from[6] == kPowerDegree - 1.f || from[6] == kPowerDegree)) return false;
+  q.power = static_cast<int>(from[6]);
+  from += kQuotientHeader;
+  read_coefficients(from, kPowerDegree, table->power);
+  read_coefficients(from + kPowerDegree + 1, kQuotientDegree, table->over);
+  read_coefficients(from + kPowerDegree + 1 + kQuotientDegree + 1, kQuotientDegree, table->under);
+  return q.power == 0 || is_power_quotient(*table);
 }
 
 bool is_tail(float number) { return number == 0.f || number == 1.f || number == 2.f || number == 3.f; }

@@ -5,18 +5,20 @@
 
 namespace edgeacts {
 
-constexpr int kFormat = 2;        // first number of the numbers that describe a table
+constexpr int kFormat = 3;        // first number of the numbers that describe a table
 constexpr int kWide = 32;         // segments of the wide grid: polynomials in the distance from a segment's left border
 constexpr int kWideDegree = 5;   // or 2
 constexpr int kNarrow = 8;        // segments of the narrow grid: polynomials in the distance from a segment's centre
 constexpr int kNarrowDegree = 15;  // at most
 constexpr int kHeader = 8;
 constexpr int kGridHeader = 8;
-constexpr int kQuotientHeader = 5;
+constexpr int kQuotientHeader = 7;
+constexpr int kPowerDegree = 5;          // or 4: of the polynomial for 2^r
+constexpr int kPowerQuotientDegree = 3;  // at most: of both polynomials of a quotient in a power of two
 constexpr int kQuotientDegree = 11;  // at most
 constexpr int kLanes = 8;            // a coefficient of a quotient stands so often in memory
 constexpr size_t kTableNumbers = kHeader + kGridHeader + kWide * (kWideDegree + 1) + kGridHeader + kNarrow * (kNarrowDegree + 1) +
-                                 kQuotientHeader + 2 * (kQuotientDegree + 1);
+                                 kQuotientHeader + kPowerDegree + 1 + 2 * (kQuotientDegree + 1);
 
 // What is beyond an end: Clamp (left only), the first segment gives the constant by itself; Flat, a constant; Line; Same, x itself;
 // Zero (left only), the constant 0, which a table's numbers call Flat.
@@ -33,17 +35,19 @@ struct Grid {
 };
 
 // f(x) = P(u)/Q(u), when even u/2 + P(u²)/Q(u²), with u = x taken into [lo, hi], for x of at least lo; see edgeacts/quotient.py.
-// Not there when over is -1.
+// With power > 0, max(lo, x)·P(v)/Q(v) with v = 2^(rate·u) and P(v) = v + ... Not there when over is -1.
 struct Quotient {
   float lo, hi;
   int over, under;  // the degrees of P and Q
   bool even;
+  float rate;
+  int power;  // the degree of the polynomial for 2^r on [-1/2, 1/2]
 };
 
 struct alignas(64) Table {
   float wide_coefficients[kWideDegree + 1][kWide];
   float narrow_coefficients[kNarrowDegree + 1][kNarrow];
-  float over[kQuotientDegree + 1][kLanes], under[kQuotientDegree + 1][kLanes];
+  float over[kQuotientDegree + 1][kLanes], under[kQuotientDegree + 1][kLanes], power[kPowerDegree + 1][kLanes];
   Grid wide, narrow;
   Quotient quotient;
   float left_slope, left_offset, right_slope, right_offset;

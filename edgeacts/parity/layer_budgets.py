@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edgeacts.parity.budgets import BLIND, FORM_BOUND_AT_MOST, FORM_FACTOR
+from edgeacts.parity.budgets import BLIND, FORM_BOUND_AT_MOST, FORM_GROWTH
 
 __all__ = ["BLIND", "FLOOR", "FORM_BOUND_AT_MOST", "allowed_error"]
 
@@ -19,4 +19,4 @@ NOISE_AT_MOST = 2e-2
 def allowed_error(precision: str, noise: float, form_bound: float) -> float:
     """Largest error allowed, as a share of how far the value moves; `noise` is the reference's own, in the same unit."""
     granted = min(ROUNDING_FACTOR * noise, NOISE_AT_MOST)
-    return max(FLOOR[precision], granted) + FORM_FACTOR * form_bound
+    return max(FLOOR[precision], granted) + FORM_GROWTH * form_bound

@@ -9,12 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeacts.errors import EdgeactsError
-from edgeacts.parity.budgets import BLIND, make_budget
+from edgeacts.parity.budgets import BLIND, FORM_BOUND_AT_MOST, make_budget
 from edgeacts.parity.inputs import REFERENCE_BATCH, InputSet
 from edgeacts.parity.references import Arrays, Reference, Run
 from edgeacts.records import Budget
 
 NOISE_INPUTS = 9  # the first of a set: they show the noise as well as all do, and take less time
+_NOT_YET: dict[str, float] = {}
 # Other threads and batches mostly give the same bits, so they are tried on the first set only.
 _SELDOM = ("threads", "batch")
 
@@ -64,6 +65,7 @@ class Measured:
         self.expected = run_all(reference.exact, self.inputs, self._batch)
         self.noise: dict[str, dict[str, float]] = {name: {} for name in self.expected}
         self._lowered: dict[str, dict[str, float] | None] = {}
+        self._growth: dict[str, float] | None = _NOT_YET
         if not reference.arithmetic:
             self._record("rounding", run_all(reference.rounded, self.inputs, self._batch))
 
@@ -88,13 +90,14 @@ class Measured:
     def budgets(self, precision: str, form_bound: float) -> Iterator[Budget]:
         """The budget of each output that moves, finite values provided."""
         lowered = self._lowered_errors(precision)
+        growth = self._form_growth() if form_bound else None
         for name, values in self.expected.items():
             if not (np.all(np.isfinite(values)) and moves(values)):
                 continue
             yield make_budget(
                 self.inputs.name, name, precision, noise_sources=self.noise[name],
                 lowered=None if lowered is None else lowered[name], size=size(values) / movement(values),
-                form_bound=form_bound,
+                form_bound=form_bound, form_growth=None if growth is None else growth[name],
             )  # fmt: skip
 
     def _record(self, source: str, found: Arrays) -> None:
@@ -110,6 +113,15 @@ class Measured:
                 None if run is None else self._errors(run_all(run, self.inputs, self._batch))
             )
         return self._lowered[precision]
+
+    def _form_growth(self) -> dict[str, float] | None:
+        """What becomes of an error of 1 in every activation, by output; measured once, by errors as forms may have."""
+        if self._growth is _NOT_YET:
+            run = self._reference.shifted(FORM_BOUND_AT_MOST)
+            found = None if run is None else run_all(run, self.few(NOISE_INPUTS), self._batch)
+            shares = None if found is None else self._errors(found)
+            self._growth = shares and {name: share / FORM_BOUND_AT_MOST for name, share in shares.items()}
+        return self._growth
 
     def _errors(self, found: Mapping[str, NDArray[np.float64]]) -> dict[str, float]:
         return {name: relative_noise(values, found[name]) for name, values in self.expected.items()}

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeacts.errors import UsageError, one_line
-from edgeacts.parity.reordering import reordered_model
+from edgeacts.parity.reordering import reordered_model, shifted_model
 from edgeacts.runtimes import Session, open_runtime, resolve_threads
 
 if TYPE_CHECKING:
@@ -45,6 +45,9 @@ class Reference(Protocol):
 
     def lowered(self, precision: str) -> Run | None:
         """The model with its products in bf16 or f16; None where that cannot be emulated."""
+
+    def shifted(self, bound: float) -> Run | None:
+        """The model with every activation's result moved up by bound·max(1, |x|); None where it has none of ours."""
 
 
 class ModuleReference:
@@ -88,6 +91,13 @@ class ModuleReference:
         from edgeacts.parity.emulating import Rounded
 
         return _within(partial(Rounded, precision), self.rounded)
+
+    def shifted(self, bound: float) -> Run | None:
+        """In float64."""
+        from edgeacts.parity.shifting import activations_of, moved_up
+
+        found = activations_of(self._double)
+        return _within(partial(moved_up, found, bound), self.exact) if found else None
 
     def _run(self, model: nn.Module, feeds: Mapping[str, NDArray[Any]], dtype: Any) -> Arrays:
         import torch
@@ -149,6 +159,18 @@ class OnnxReference:
     def lowered(self, precision: str) -> Run | None:
         """Not emulated: the float32 noise is scaled instead."""
         return None
+
+    def shifted(self, bound: float) -> Run | None:
+        """A copy of the file with the sums behind its activations."""
+        copy = shifted_model(self._path, self._folder / "shifted.onnx", bound)
+        if copy is None:
+            return None
+
+        def run(feeds: Mapping[str, NDArray[Any]]) -> Arrays:
+            with open_runtime(copy, "onnxruntime", level="disabled") as session:
+                return _infer(session, self.label, feeds)
+
+        return run
 
     def _opened(
         self, what: str, path: Path, *, level: str | None, threads: int = 1

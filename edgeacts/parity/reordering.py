@@ -1,4 +1,4 @@
-"""A copy of an ONNX file whose products add up the same terms in another order: equal on paper, not in float32."""
+"""Copies of an ONNX file: with the terms of its products in another order, and with its activations' results moved."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
+from edgeacts.bodies import DOMAIN
 from edgeacts.onnx_metadata import read_model
 
 
@@ -33,6 +34,36 @@ def reordered_model(path: Path, target: Path, seed: int) -> Path | None:
         nodes.append(node)
     if len(nodes) == len(graph.node):
         return None
+    del graph.node[:]
+    graph.node.extend(nodes)
+    onnx.save(model, target)
+    return target
+
+
+def shifted_model(path: Path, target: Path, bound: float) -> Path | None:
+    """Write a copy to `target` that adds bound·max(1, |x|) to each activation f(x) of ours; None where there is none."""
+    model = read_model(path)
+    graph = model.graph
+    outside = any(t.data_location == onnx.TensorProto.EXTERNAL for t in graph.initializer)
+    if outside or not any(node.domain == DOMAIN for node in graph.node):
+        return None
+    nodes: list[onnx.NodeProto] = []
+    names = [f"edgeacts_shift_{what}" for what in ("one", "bound")]
+    for name, value in zip(names, (1.0, bound), strict=True):
+        graph.initializer.append(numpy_helper.from_array(np.array(value, np.float32), name))
+    for i, node in enumerate(graph.node):
+        nodes.append(node)
+        if node.domain != DOMAIN:
+            continue
+        x, y = node.input[0], node.output[0]
+        inner = [f"edgeacts_shift_{i}_{what}" for what in ("size", "scale", "share", "unmoved")]
+        node.output[0] = inner[3]
+        nodes += [
+            helper.make_node("Abs", [x], inner[:1]),
+            helper.make_node("Max", [inner[0], names[0]], inner[1:2]),
+            helper.make_node("Mul", [inner[1], names[1]], inner[2:3]),
+            helper.make_node("Add", inner[3:1:-1], [y]),
+        ]
     del graph.node[:]
     graph.node.extend(nodes)
     onnx.save(model, target)

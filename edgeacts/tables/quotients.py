@@ -7,12 +7,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from edgeacts.quotient import DEGREE, Quotient
+from edgeacts.quotient import DEGREE, POWER_DEGREE, POWER_QUOTIENT_DEGREE, Quotient
 from edgeacts.tables.certificate import ULP_HALF, half_ulp, horner_with_rounding
+from edgeacts.tables.power_quotients import certify_power_quotient, fit_power_quotient
 from edgeacts.tables.subject import Doubles, Subject, line_at
 
 _TAILS = (1e-7, 2.5e-7, 5e-7)  # how far the lines may be from the function where they take over
 _DIVISION = 3  # multiply-adds that a division is worth
+_EVEN, _POWER = 5, 9  # that squaring and what follows is worth; a power of two, with a polynomial of degree 4
 _DEAREST = 21
 _ROUGH, _FINE = (8, 200), (40, 500)  # (rounds of reweighting, points)
 _POINTS = 20_000  # where a quotient is certified
@@ -27,21 +29,38 @@ class Rated:
     bound: float
 
 
+@dataclass(frozen=True)
+class _Shape:
+    """Degrees of the polynomials, what they are in, and what that costs in multiply-adds."""
+
+    cost: int
+    top: int
+    below: int
+    even: bool = False
+    power: int = 0
+
+
 def best_quotient(subject: Subject, allowed: float) -> Rated | None:
     """The cheapest within the bound; None for kinks in its range, digits lost, or derivatives, which only train."""
     if subject.order or subject.mirrored:
         return None
     ranges = list(_ranges(subject))
-    even = _is_even(subject)
-    for top, below in _degrees():
+    for shape in _shapes(even=_is_even(subject)):
         for lo, hi in ranges:
-            fit = _Fit(subject, lo, hi, top, below, even=even)
-            if fit.best(*_ROUGH, 2 * allowed) is None or (found := fit.best(*_FINE, allowed)) is None:
+            found = _fitted(subject, lo, hi, shape, allowed)
+            if found is None:
                 continue
             bound = certify_quotient(subject, found)
             if bound <= allowed:
                 return Rated(found, bound)
     return None
+
+
+def _fitted(subject: Subject, lo: float, hi: float, shape: _Shape, allowed: float) -> Quotient | None:
+    if shape.power:
+        return fit_power_quotient(subject, lo, shape.below, shape.power, allowed)
+    fit = _Fit(subject, lo, hi, shape.top, shape.below, even=shape.even)
+    return None if fit.best(*_ROUGH, 2 * allowed) is None else fit.best(*_FINE, allowed)
 
 
 def _is_even(subject: Subject) -> bool:
@@ -50,12 +69,22 @@ def _is_even(subject: Subject) -> bool:
     return not subject.kinks and bool(np.max(np.abs(subject(x) - subject(-x) - x)) < 1e-12)
 
 
-def _degrees() -> list[tuple[int, int]]:
-    """(numerator, denominator), the cheapest first."""
+def _shapes(*, even: bool) -> list[_Shape]:
+    """What may be tried, the cheapest first."""
     pairs = [(top, 0) for top in range(1, 9)]
     pairs += [(top, below) for below in range(2, DEGREE) for top in (below - 1, below, below + 1) if top]
-    cheap = [p for p in pairs if sum(p) <= _DEAREST]
-    return sorted(cheap, key=lambda p: sum(p) + (_DIVISION if p[1] else 0))
+    shapes = [
+        _Shape(sum(p) + (_DIVISION if p[1] else 0) + _EVEN * even, *p, even)
+        for p in pairs
+        if sum(p) <= _DEAREST
+    ]
+    for power in (POWER_DEGREE - 1, POWER_DEGREE):
+        cost = _POWER + _DIVISION + power - (POWER_DEGREE - 1)
+        shapes += [
+            _Shape(cost + 2 * degree, degree, degree, power=power)
+            for degree in range(1, POWER_QUOTIENT_DEGREE + 1)
+        ]
+    return sorted(shapes, key=lambda shape: shape.cost)
 
 
 def _ranges(subject: Subject) -> Iterator[tuple[float, float]]:
@@ -141,6 +170,8 @@ class _Fit:
 
 def certify_quotient(subject: Subject, quotient: Quotient) -> float:
     """A bound on |kernel - f|/max(1, |x|) for every x; infinite when the denominator has a zero in the range."""
+    if quotient.power is not None:
+        return certify_power_quotient(subject, quotient)
     lo, hi = quotient.lo, quotient.hi
     u = np.linspace(lo, hi, _POINTS + 1)
     value, rounding = _value_with_rounding(quotient, u)

@@ -252,7 +252,7 @@ def test_wrong_table_is_refused(model: Path, folder: Path, monkeypatch: pytest.M
         right(node, name, table)
         attribute = next(a for a in node.attribute if a.name == name)
         attribute.floats[2] += 0.5 if attribute.floats[5] else 0.0
-        for index in (*range(16, 200), *range(NUMBERS - 24, NUMBERS - 12)):  # of the grids, of the quotient
+        for index in (*range(16, 200), *range(NUMBERS - 22, NUMBERS - 12)):  # of the grids, of the quotient
             attribute.floats[index] *= 1.01
 
     monkeypatch.setattr(rewriting, "_attach", wrong)

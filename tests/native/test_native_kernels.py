@@ -25,7 +25,9 @@ from edgeacts.errors import NotAvailable
 from edgeacts.oracles import float64
 from edgeacts.piecewise import NUMBERS, Table, Which
 from edgeacts.plan import parameter_samples
+from edgeacts.quotient import POWER_DEGREE, POWER_QUOTIENT_DEGREE
 from edgeacts.tables import compile_table
+from edgeacts.tables.power_quotients import two_to
 
 ROOT = Path(__file__).parents[2]
 SOURCES = ROOT / "edgeacts" / "native"
@@ -91,7 +93,7 @@ for name, table in tables.items():
         native.apply_at(table, at(x), None, at(out), n, 1, mirrored=True)
         expect(same(out, native.apply(table, -x)) and intact(whole, n, 3), name, "mirrored")
 
-for name in ("silu", "relu", "sau", "tails silu 2 2", "gompertz"):
+for name in ("silu", "power 3 5", "relu", "sau", "tails gelu 2 2", "gompertz"):
     table, x, y = tables[name], inputs[name], results[name]
     for n in [*range(71), 127, 128, 129, 2047, 2049]:
         start = int(random.integers(0, len(x) - n)) if n < len(x) else 0
@@ -190,15 +192,24 @@ def cases() -> dict[str, Case]:
         a = OWN[name].activation
         found[name] = Case(compile_table(a), a)
     # every pair of tails with every kind of grid, and both ends of the narrow degrees
-    relu, smooth = found["relu"].table, found["silu"].table
+    relu, smooth = found["relu"].table, found["gelu"].table
     longer = replace(relu.wide, lo=relu.wide.lo - 1, hi=relu.wide.hi + 1)
     kinds = {
         "relu": relu,
         "reaching": replace(relu, wide=longer),
         "scaled": relu.scaled(1.7),
         "quintic": smooth.scaled(2 * float(np.frexp(smooth.wide.step)[0])),  # steps that are a power of two
-        "silu": smooth.scaled(1.702),
+        "gelu": smooth.scaled(1.702),
     }
+    # quotients in a power of two, of every degree
+    mish = found["mish"].table
+    for degree, power in itertools.product(
+        range(1, POWER_QUOTIENT_DEGREE + 1), (POWER_DEGREE - 1, POWER_DEGREE)
+    ):
+        row = np.array([0.0, 1.0, 0.5, 0.125][: degree + 1], np.float32)
+        under = row + np.array([1.0, 0.25, 0.125, 0.0][: degree + 1], np.float32)
+        made = quotient.Quotient(-40.0, 7.5, row, under, rate=1.5, power=two_to(power))
+        found[f"power {degree} {power}"] = Case(replace(mish, quotient=made))
     for name, table in kinds.items():
         for left in (table.left, FLAT, LINE):
             for right in (SAME, FLAT, LINE):
@@ -382,8 +393,9 @@ QUOTIENT = NARROW + 8 + 8 * 16
         {5: 3}, {5: 4}, {5: 0.5}, {6: 0}, {6: -1},
         {15: 3}, {15: 0}, {15: 6}, {15: 1e30}, {15: -5}, {NARROW + 7: 0}, {NARROW + 7: 16},
         {13: 0}, {13: -1}, {14: 0}, {14: -1}, {14: 1e9}, {NARROW + 5: 0}, {NARROW + 6: 1e9},
-        {QUOTIENT: 30}, {QUOTIENT + 1: -30}, {QUOTIENT + 2: 12}, {QUOTIENT + 2: -1}, {QUOTIENT + 3: 12}, {QUOTIENT + 3: -2},
-        {QUOTIENT + 4: 0.5},
+        {QUOTIENT: 30}, {QUOTIENT + 1: -90}, {QUOTIENT + 2: 12}, {QUOTIENT + 2: -1}, {QUOTIENT + 3: 12}, {QUOTIENT + 3: -2},
+        {QUOTIENT + 4: 1}, {QUOTIENT + 5: 0}, {QUOTIENT + 6: 3}, {QUOTIENT + 6: 6}, {QUOTIENT + 2: 2}, {QUOTIENT + 13: 0.5},
+        {QUOTIENT + 14: 2}, {2: 0.5}, {6: 1},
         {8: 20}, {9: 30}, {10: -30}, {11: 20}, {12: 1e8}, {NARROW + 3: 1e8}, {12: 40},
     ],
     ids=str,
@@ -500,6 +512,8 @@ def test_both_languages_have_the_same_constants() -> None:
         "kGridHeader": piecewise._GRID_HEADER,
         "kQuotientHeader": quotient.HEADER,
         "kQuotientDegree": quotient.DEGREE,
+        "kPowerDegree": quotient.POWER_DEGREE,
+        "kPowerQuotientDegree": quotient.POWER_QUOTIENT_DEGREE,
         "kLanes": 8,
     }
     tails = {k: float(v) for k, v in re.findall(r"(Clamp|Flat|Line|Same) = (\d)", text)}

@@ -8,6 +8,7 @@ from edgeacts.parity.budgets import (
     DECISIVE,
     FORM_BOUND_AT_MOST,
     FORM_FACTOR,
+    FORM_GROWTH,
     INT8_SHARE,
     LAST_ROUNDINGS,
     LOWERED_FACTOR,
@@ -79,8 +80,18 @@ def test_eight_bits_may_move_an_output_by_its_movement() -> None:
 
 def test_a_form_is_granted_on_top_of_everything() -> None:
     made = budget(noise=1.0, bound=1e-3)
-    assert made.form_share == pytest.approx(FORM_FACTOR * 1e-3)
-    assert made.allowed == pytest.approx(DECISIVE["f32"] + FORM_FACTOR * 1e-3)
+    assert made.form_share == pytest.approx(FORM_GROWTH * 1e-3)
+    assert made.allowed == pytest.approx(DECISIVE["f32"] + FORM_GROWTH * 1e-3)
+
+
+@pytest.mark.parametrize(("growth", "granted"), [(200.0, 200.0 * FORM_FACTOR), (5.0, FORM_GROWTH)])
+def test_a_form_is_granted_what_became_of_such_an_error_in_this_network(
+    growth: float, granted: float
+) -> None:
+    made = make_budget(
+        "random", "y", "f32", noise_sources={}, lowered=None, size=1.0, form_bound=1e-5, form_growth=growth
+    )
+    assert made.form_share == pytest.approx(granted * 1e-5)
 
 
 def test_the_tables_have_every_precision_and_the_bound_of_the_export() -> None:
