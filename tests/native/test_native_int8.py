@@ -192,30 +192,3 @@ def test_vbmi_compiles_to_its_permutations(tmp_path: Path) -> None:
     text = target.read_text()
     assert "vpermi2b" in text or "vpermt2b" in text
     assert "vpmaddubsw" not in text
-
-
-COMPILER, EMULATOR = "aarch64-linux-gnu-g++", "qemu-aarch64-static"
-absent = [program for program in (COMPILER, EMULATOR) if shutil.which(program) is None]
-
-
-@pytest.mark.skipif(
-    bool(absent),
-    reason=f"needs {', '.join(absent)} (Debian: g++-aarch64-linux-gnu, qemu-user-static) to run ARM code here",
-)
-def test_neon_gives_what_plain_cpp_gives(tmp_path: Path) -> None:
-    program = tmp_path / "check"
-    names = ("int8_neon.cc", "int8_plain.cc")
-    sources = [HERE / "neon_int8_check.cc", *(SOURCES / name for name in names)]
-    command = [
-        COMPILER,
-        "-std=c++17",
-        "-O2",
-        "-static",
-        f"-I{SOURCES}",
-        *map(str, sources),
-        "-o",
-        str(program),
-    ]
-    subprocess.run(command, check=True, timeout=200)
-    run = subprocess.run([EMULATOR, str(program)], capture_output=True, text=True, timeout=250)
-    assert (run.returncode, run.stdout) == (0, "tables 10 wrong 0\nconvolutions 96 wrong 0\n"), run.stderr
