@@ -11,15 +11,16 @@ from numpy.typing import NDArray
 from edgeacts.data.dataset import ImageDataset
 from edgeacts.data.splits import limit
 from edgeacts.parity import verify
-from edgeacts.quantization import QuantizeSettings, post_training, write_quantized
+from edgeacts.quantization import QuantizeSettings, post_training
 from edgeacts.quantization.checking import load_model
 from edgeacts.quantization.judged import judge
+from edgeacts.quantization.judged_files import GATE_FILE, write_judged
 from edgeacts.quantization.writing import PORTABLE
 from edgeacts.records import GateRecord, Verdict
 from edgeacts.stages import Stage
 
 IMAGES = 256
-FOLDER, VERIFY_FOLDER, GATE_FILE, SATURATION_FILE = "quantize", "verify-int8", "gate.json", "saturation.json"
+FOLDER, VERIFY_FOLDER = "quantize", "verify-int8"
 _RUNTIMES = frozenset(
     {"onnxruntime", "accelerated"}
 )  # OpenVINO has a file of its own: edgeacts.quantization.openvino
@@ -52,12 +53,7 @@ def int8_stages(
             load_model(portable), dataset.preprocessing.normalize(chosen.images),
             settings=QuantizeSettings(seed=seed), labels=chosen.labels, progress=bool(progress),
         )  # fmt: skip
-        judged = judge(done, dataset, out=out, progress=bool(progress))
-        write_quantized(judged.done, portable, out)
-        judged.gate.write(out / GATE_FILE)
-        (out / SATURATION_FILE).unlink(missing_ok=True)
-        if judged.saturation is not None:
-            judged.saturation.write(out / SATURATION_FILE)
+        write_judged(judge(done, dataset, out=out, progress=bool(progress)), portable, out)
 
     def do_verify() -> None:
         chosen = [runtime for runtime in runtimes if runtime in _RUNTIMES] or ["onnxruntime"]

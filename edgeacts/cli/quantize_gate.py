@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from edgeacts.quantization import QuantizeResult, QuantizeSettings
     from edgeacts.quantization.judged import Judged, JudgeSettings
 
-GATE_FILE, SATURATION_FILE, QAT_FILE = "gate.json", "saturation.json", "qat.json"
 _QAT_OPTIONS = ("epochs", "lr", "batch_size", "train_threads")
 
 
@@ -42,6 +41,11 @@ def add_gate(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument(
         "--strict", action="store_true", help="pass only what the images prove, not what they cannot tell"
+    )
+    group.add_argument(
+        "--no-latency",
+        action="store_true",
+        help="do not time what is tried against the float model (a second a try)",
     )
     group.add_argument("--no-gate", action="store_true", help="do not look at the accuracy at all")
     tuning = parser.add_argument_group(
@@ -90,12 +94,13 @@ def judge_settings(arguments: argparse.Namespace) -> JudgeSettings:
         test_images=arguments.test_images,
         qat=tuning,
         qat_when=arguments.qat or QAT_WHEN[0],
+        latency=not arguments.no_latency,
     )
 
 
 def check_no_gate(arguments: argparse.Namespace) -> None:
     """Raise UsageError where options of the gate are given with --no-gate."""
-    for name in ("strict", "qat", "test_images"):
+    for name in ("strict", "qat", "test_images", "no_latency"):
         if getattr(arguments, name):
             raise UsageError(f"--no-gate and --{name.replace('_', '-')} do not go together: leave one out")
 
@@ -106,9 +111,10 @@ def quantize_judged(
     """Quantize, judge, repair; the files are written whether the drop is allowed or not."""
     from edgeacts.data import limit
     from edgeacts.files import folder_lock
-    from edgeacts.quantization import post_training, write_quantized
+    from edgeacts.quantization import post_training
     from edgeacts.quantization.checking import load_model
     from edgeacts.quantization.judged import judge
+    from edgeacts.quantization.judged_files import write_judged
 
     chosen, path, out = judge_settings(arguments), Path(arguments.model), Path(arguments.out)
     images = limit(dataset, train=max(arguments.images, len(dataset.classes)), seed=arguments.seed).train
@@ -118,13 +124,7 @@ def quantize_judged(
             progress=on_terminal(),
         )  # fmt: skip
         judged = judge(done, dataset, chosen, out=out, progress=on_terminal())
-        result = write_quantized(judged.done, path, out)
-        judged.gate.write(out / GATE_FILE)
-        for name, record in ((SATURATION_FILE, judged.saturation), (QAT_FILE, judged.qat)):
-            (out / name).unlink(missing_ok=True)
-            if record is not None:
-                record.write(out / name)
-    return result, judged
+        return write_judged(judged, path, out)
 
 
 def judgement(judged: Judged) -> str:
@@ -132,7 +132,10 @@ def judgement(judged: Judged) -> str:
     from edgeacts.quantization.gate_table import format_gate
 
     gate = judged.gate
-    lines = ["", format_gate(gate), wrapped(f"{'PASS' if gate.passed else 'FAIL'}: {gate.summary}")]
+    lines = ["", format_gate(gate)]
+    if gate.timed_on:
+        lines.append(wrapped(f"latency: over the float model's on {gate.timed_on}, with 95 % intervals"))
+    lines.append(wrapped(f"{'PASS' if gate.passed else 'FAIL'}: {gate.summary}"))
     if judged.qat is not None:
         lines.append(wrapped(f"fine-tuning: {judged.qat.summary}"))
     if judged.reduce is not None:

@@ -14,7 +14,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "paths",
         nargs="+",
         metavar="PATH",
-        help="run folders, or JSON records of train, export, verify, bench, conformance",
+        help="run folders, or JSON records of train, export, verify, quantize, bench, conformance",
     )
     parser.add_argument(
         "--out", metavar="PATH", help="the page, or the folder for it; default report/ in the run folder"

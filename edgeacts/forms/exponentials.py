@@ -44,6 +44,7 @@ def _rational(formula: Any) -> tuple[Any, Any] | None:
     try:
         gate = sympy.cancel(sympy.together(sympy.expand_power_exp(gate)))
     except (sympy.PolynomialError, NotImplementedError, ZeroDivisionError):
+        # SymPy refuses so, from different depths, what is no quotient of polynomials: there is no form of this kind then.
         return None
     if gate.free_symbols != {_U}:
         return None

@@ -20,15 +20,20 @@ BATCH = 64
 
 
 def open_model(
-    model: onnx.ModelProto, *, optimized: bool = True, exact: bool = False, save_to: Path | None = None
+    model: onnx.ModelProto,
+    *,
+    optimized: bool = True,
+    exact: bool = False,
+    save_to: Path | None = None,
+    threads: int | None = None,
 ) -> Any:
-    """An onnxruntime.InferenceSession on all cores of the CPU. `exact` asks x86 for 32-bit sums (slower than 16-bit ones).
+    """An onnxruntime.InferenceSession on the CPU, on all its cores or `threads`.
 
-    Raises EdgeactsError when ONNX Runtime does not open the model.
+    `exact` asks x86 for 32-bit sums (slower than 16-bit ones). Raises EdgeactsError when ONNX Runtime does not open the model.
     """
     options = ort.SessionOptions()
     options.log_severity_level = _ERRORS_ONLY
-    options.intra_op_num_threads = cores()
+    options.intra_op_num_threads = threads or cores()
     options.inter_op_num_threads = 1
     options.add_session_config_entry("session.force_spinning_stop", "1")
     if not optimized:

@@ -15,13 +15,14 @@ from typing import Any
 
 import numpy as np
 import onnx
+from msgspec.structs import replace as replace_fields
 from numpy.typing import NDArray
 
 from edgeacts.circumstances import circumstances
 from edgeacts.errors import UsageError
 from edgeacts.quantization.deployed import open_model, scores
 from edgeacts.quantization.paired import compare, images_needed, right_answers
-from edgeacts.records import GateRecord, GateTry, PairedDrop
+from edgeacts.records import GateRecord, GateTry, LatencyRatio, PairedDrop
 
 Build = Callable[[frozenset[str]], onnx.ModelProto]
 ELEMENT_COST = 32.0  # multiply-adds that take as long as converting one element
@@ -83,7 +84,8 @@ def gate(
     *,
     kept: frozenset[str] = frozenset(),
     measure: Callable[[], Mapping[str, float]] | None = None,
-    latency_ratio: Callable[[onnx.ModelProto], float] | None = None,
+    latency: Callable[[onnx.ModelProto], LatencyRatio] | None = None,
+    timed_on: str = "",
     step: Callable[[GateTry], None] | None = None,
 ) -> GateResult:
     """The first of build(kept), build(kept + a layer), ... whose drop against `reference` on the test images is allowed.
@@ -91,8 +93,8 @@ def gate(
     Models run as they are deployed: ONNX Runtime, all optimizations. Nothing is tried that cannot succeed: where even equal
     answers prove nothing (`images_needed`), `strict` fails at once. Without a model that passes, the one with the smallest
     drop is handed back and `record.passed` is false. `kept` are nodes that are in float already; `measure` gives
-    sensitivities by name, asked for only if layers must go back; `latency_ratio` measures a model against the float one;
-    `step` is told of each try. Raises UsageError (images, labels) and what `build` raises.
+    sensitivities by name, asked for only if layers must go back; `latency` measures a model against the float one,
+    `timed_on` says where; `step` is told of each try. Raises UsageError (images, labels) and what `build` raises.
     """
     settings = settings or GateSettings()
     begin = time.perf_counter()
@@ -107,7 +109,7 @@ def gate(
         nodes = kept.union(*[c.nodes for c in back])
         model = build(nodes)
         drop = compare(answers, right_answers(scores(open_model(model), images), labels))
-        tries.append(_try(model, drop, back, returned, candidates, settings, latency_ratio))
+        tries.append(_try(model, drop, back, returned, candidates, settings, latency))
         if step is not None:
             step(tries[-1])
         done = passes(tries[-1], settings)
@@ -121,7 +123,7 @@ def gate(
         returned = order[len(tries) - 1]
         back = [*back, returned]
     record = _record(settings, tries, order, candidates, reference, time.perf_counter() - begin)
-    return GateResult(*best, record)
+    return GateResult(*best, replace_fields(record, timed_on="" if latency is None else timed_on))
 
 
 def _measured(
@@ -140,7 +142,7 @@ def _try(
     returned: Candidate | None,
     candidates: Sequence[Candidate],
     settings: GateSettings,
-    latency_ratio: Callable[[onnx.ModelProto], float] | None,
+    latency: Callable[[onnx.ModelProto], LatencyRatio] | None,
 ) -> GateTry:
     all_macs = max(1, sum(c.multiply_adds for c in candidates))
     return GateTry(
@@ -150,7 +152,7 @@ def _try(
         verdict=drop.verdict(settings.max_drop),
         size_bytes=model.ByteSize(),
         float_macs_share=sum(c.multiply_adds for c in back) / all_macs,
-        latency_ratio=None if latency_ratio is None else latency_ratio(model),
+        latency=None if latency is None else latency(model),
     )
 
 
@@ -182,6 +184,7 @@ def _record(
     chosen = len(tries) - 1 if passed else max(i for i, d in enumerate(drops) if d == min(drops))
     needed = images_needed(settings.max_drop)
     return GateRecord(
+        model_sha256="",
         max_drop=settings.max_drop,
         strict=settings.strict,
         passed=passed,
@@ -193,6 +196,7 @@ def _record(
         costs={c.name: c.cost for c in candidates},
         float_size_bytes=reference.ByteSize(),
         images_needed=needed,
+        timed_on="",
         summary=summarise(tries[chosen], settings, passed=passed, count=len(tries), needed=needed),
         seconds=seconds,
         circumstances=circumstances(),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from edgeacts.records import GateRecord, GateTry
+from edgeacts.records import GateRecord, GateTry, LatencyRatio
 
 _HEAD = ("in float", "accuracy", "drop, points", "size", "MACs", "latency", "verdict")
 
@@ -10,11 +10,13 @@ _HEAD = ("in float", "accuracy", "drop, points", "size", "MACs", "latency", "ver
 def format_gate(record: GateRecord) -> str:
     """A line a try within 80 columns; `*` marks the model that was handed back.
 
-    Size and latency are relative to the float model, MACs is the share of multiply-adds in float, + NAME what went back.
+    Size and latency are relative to the float model, + NAME what went back. MACs, the share of multiply-adds in float, stands
+    for the latency where that was not measured.
     """
+    timed = any(tried.latency is not None for tried in record.tries)
     rows = [_HEAD, *(_cells(number, tried, record) for number, tried in enumerate(record.tries))]
-    if all(t.latency_ratio is None for t in record.tries):
-        rows = [(*row[:5], row[6]) for row in rows]
+    unwanted = _HEAD.index("MACs" if timed else "latency")
+    rows = [(*row[:unwanted], *row[unwanted + 1 :]) for row in rows]
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     lines = [
         "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows
@@ -30,10 +32,19 @@ def _cells(number: int, tried: GateTry, record: GateRecord) -> tuple[str, ...]:
         f"{drop.drop:.2f} ({drop.low:.2f} to {drop.high:.2f})",
         f"{tried.size_bytes / record.float_size_bytes:.2f}x",
         f"{tried.float_macs_share:.1%}",
-        "" if tried.latency_ratio is None else f"{tried.latency_ratio:.2f}x",
+        _latency(tried.latency),
         f"{tried.verdict}{mark}",
     )
 
 
-def _short(name: str, limit: int = 14) -> str:
+def _latency(found: LatencyRatio | None) -> str:
+    """The ratio with the longer half of its interval."""
+    return (
+        ""
+        if found is None
+        else f"{found.ratio:.2f}x ±{max(found.high - found.ratio, found.ratio - found.low):.2f}"
+    )
+
+
+def _short(name: str, limit: int = 10) -> str:
     return name if len(name) <= limit else f"…{name[-limit + 1 :]}"

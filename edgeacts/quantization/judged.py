@@ -21,6 +21,7 @@ from edgeacts.data.splits import limit
 from edgeacts.errors import UsageError
 from edgeacts.quantization.bias import measure_shifts
 from edgeacts.quantization.gate import GateResult, GateSettings, candidates_of, gate
+from edgeacts.quantization.gate_latency import TIMED_ON, against
 from edgeacts.quantization.layers import layers_of
 from edgeacts.quantization.metadata import say_also
 from edgeacts.quantization.other_cpus import ReduceDecision, decide_reduce_range, predict
@@ -53,13 +54,14 @@ _STATED = (
 class JudgeSettings:
     """`test_images`: so many, None by the size of the network. `qat`: how to fine-tune, None not at all; `qat_when` it is done:
 
-    "needed" (the drop is not allowed without it) or "always".
+    "needed" (the drop is not allowed without it) or "always". `latency`: time each try against the float model, a second each.
     """
 
     gate: GateSettings = field(default_factory=GateSettings)
     test_images: int | None = None
     qat: QatSettings | None = None
     qat_when: str = QAT_WHEN[0]
+    latency: bool = True
 
 
 @dataclass(frozen=True)
@@ -188,10 +190,12 @@ def _gate(
         return {row.layer.name: row.share for row in rows}
 
     candidates = candidates_of(known, layers, elements_of(done.calibration.prepared))
+    latency = against(done.source, images[0], progress=progress) if settings.latency else None
     with stage(progress, "accuracy", len(layers) + 1) as step:
         return gate(
             _builder(done, tuned), done.source, images, labels, candidates, chosen, kept=done.keep_float,
-            measure=None if known or only_first else measure, step=lambda tried: step(),
+            measure=None if known or only_first else measure, latency=latency, timed_on=TIMED_ON,
+            step=lambda tried: step(),
         )  # fmt: skip
 
 

@@ -38,11 +38,18 @@ class PairedDrop(Record, frozen=True):
         return f"drop {self.drop:.2f} points ({self.low:.2f} to {self.high:.2f})"
 
 
+class LatencyRatio(Record, frozen=True):
+    """Latency over the float model's, timed in turn with it; [low, high] holds the true ratio in 95 of 100 cases."""
+
+    ratio: float
+    low: float
+    high: float
+
+
 class GateTry(Record, frozen=True):
     """One model that was tried: `float_layers` were left in float, `returned` is the one that was put back last ("" at first).
 
-    `float_macs_share` is the share of all multiply-adds in those layers, `latency_ratio` to the float model where it was
-    measured.
+    `float_macs_share` is the share of all multiply-adds in those layers, `latency` None where it was not measured.
     """
 
     float_layers: tuple[str, ...]
@@ -51,17 +58,19 @@ class GateTry(Record, frozen=True):
     verdict: Judgement
     size_bytes: int
     float_macs_share: float
-    latency_ratio: float | None
+    latency: LatencyRatio | None
 
 
 class GateRecord(Record, frozen=True, tag_field="kind", tag="gate"):
     """What was tried until the drop was within `max_drop` points, or nothing was left to try.
 
-    `chosen` is the index of the try that was handed back. `order` are the layers as they were to be put back, with their
-    sensitivities and costs. `strict`: only a proof passes; otherwise what cannot be told passes while the drop seen is
-    within the limit. `summary` is one sentence.
+    `model_sha256` is the hash of the INT8 file that was written with it, "" before there is one. `chosen` is the index of the
+    try that was handed back. `order` are the layers as they were to be put back, with their sensitivities and costs.
+    `strict`: only a proof passes; otherwise what cannot be told passes while the drop seen is within the limit.
+    `timed_on` says where latencies were measured, "" where they were not. `summary` is one sentence.
     """
 
+    model_sha256: str
     max_drop: float
     strict: bool
     passed: bool
@@ -73,10 +82,16 @@ class GateRecord(Record, frozen=True, tag_field="kind", tag="gate"):
     costs: dict[str, float]
     float_size_bytes: int
     images_needed: int
+    timed_on: str
     summary: str
     seconds: float
     circumstances: Circumstances
-    version: int = 1
+    version: int = 2
+
+    @property
+    def kept(self) -> GateTry:
+        """The try that was handed back."""
+        return self.tries[self.chosen]
 
 
 class LayerSaturation(Record, frozen=True):

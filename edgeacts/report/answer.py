@@ -5,7 +5,7 @@ They claim no more than the intervals allow: what overlaps is not ranked, neithe
 
 from collections.abc import Mapping, Sequence
 
-from edgeacts.records import TrainingRecord
+from edgeacts.report.accuracies import Accuracy
 from edgeacts.report.cells import (
     Cell,
     Table,
@@ -20,9 +20,8 @@ from edgeacts.report.cells import (
     times_interval,
 )
 from edgeacts.report.cost import timed_in
-from edgeacts.report.learning import trained
 from edgeacts.report.parity import comparisons, parity_cell, parity_outcome
-from edgeacts.report.variants import Setting, Timing, Variant, short_names
+from edgeacts.report.variants import Setting, Timing, Variant, measured_accuracies, short_names
 
 MAX_SETTINGS = 4
 """Latency columns of the summary; further settings have their own tables below."""
@@ -37,7 +36,7 @@ def headline(variants: Sequence[Variant], settings: Sequence[Setting]) -> str:
     if not ranked:
         return _fastest(variants, settings[0], names) if settings else _parity_words(variants, names)
     (best, record), tied = ranked[0], [variant for variant, _ in _tied(ranked)]
-    first = f"{names[best.label]} is the most accurate ({percent(record.test_accuracy)})"
+    first = f"{names[best.label]} is the most accurate ({percent(record.share)})"
     timing = best.timing(settings[0]) if settings else None
     if timing is None:
         return f"{first}."
@@ -62,7 +61,7 @@ def sentences(variants: Sequence[Variant], settings: Sequence[Setting]) -> list[
         tied = len(_tied(ranked)) - 1
         share = "all" if tied == others else f"{tied} of the {others}"
         told.append(
-            f"{names[best.label]} has the highest test accuracy ({percent(record.test_accuracy)}); "
+            f"{names[best.label]} has the highest test accuracy ({percent(record.share)}); "
             + (
                 f"the intervals of {share} others reach into its own, so this run does not rank them."
                 if tied
@@ -75,18 +74,20 @@ def sentences(variants: Sequence[Variant], settings: Sequence[Setting]) -> list[
     return told
 
 
-Ranked = Sequence[tuple[Variant, TrainingRecord]]
+Ranked = Sequence[tuple[Variant, Accuracy]]
 
 
 def _ranked(variants: Sequence[Variant]) -> Ranked:
-    """Trained variants, the most accurate first; failed parity rules a variant out."""
-    items = [(v, item.record) for v, item in trained(variants) if parity_outcome(v) != "fail"]
-    return sorted(items, key=lambda pair: -pair[1].test_accuracy)
+    """Variants of known accuracy, the most accurate first; failed parity or a failed gate rules a variant out."""
+    items = [
+        (v, a) for v, a in measured_accuracies(variants) if parity_outcome(v) != "fail" and not a.refused
+    ]
+    return sorted(items, key=lambda pair: -pair[1].share)
 
 
 def _tied(ranked: Ranked) -> Ranked:
     """The first, and those whose interval reaches into its own."""
-    return [pair for pair in ranked if pair[1].test_interval[1] >= ranked[0][1].test_interval[0]]
+    return [pair for pair in ranked if pair[1].interval[1] >= ranked[0][1].interval[0]]
 
 
 def apart(one: Timing, other: Timing) -> bool:
@@ -161,10 +162,13 @@ def _parity_words(variants: Sequence[Variant], names: Mapping[str, str]) -> str:
 def summary_table(variants: Sequence[Variant], settings: Sequence[Setting]) -> Table:
     """Activation | accuracy with interval | latency (ratio) per setting | parity; the most accurate first."""
     shown = list(settings[:MAX_SETTINGS])
-    order = {v.label: item.record.test_accuracy for v, item in trained(variants)}
+    order = {v.label: accuracy.share for v, accuracy in measured_accuracies(variants)}
     rows = []
     for variant in sorted(variants, key=lambda v: -order.get(v.label, -1.0)):
-        name = Cell(variant.activation, variant.label) if variant.activation else Cell(variant.label)
+        kind = " int8" if variant.in_8_bits else ""
+        name = (
+            Cell(f"{variant.activation}{kind}", variant.label) if variant.activation else Cell(variant.label)
+        )
         cells = (
             _accuracy_cell(variant),
             *(_latency_cell(variant, setting) for setting in shown),
@@ -182,10 +186,11 @@ def summary_table(variants: Sequence[Variant], settings: Sequence[Setting]) -> T
 
 
 def _accuracy_cell(variant: Variant) -> Cell:
-    if variant.training is None:
-        return figure("–", "no training record")
-    record = variant.training.record
-    return share_cell(record.test_accuracy, interval(*record.test_interval), variant.training.source)
+    found = variant.accuracy
+    if found is None:
+        return figure("–", "not judged" if variant.in_8_bits else "no training record")
+    refused = f", {found.refused}" if found.refused else ""
+    return share_cell(found.share, interval(*found.interval) + refused, found.source)
 
 
 def _latency_cell(variant: Variant, setting: Setting) -> Cell:

@@ -105,6 +105,26 @@ def count_cell(count: float | None, unit: str = "", digits: int = 0, note: str =
     return _measured("" if count is None else f"{count:,.{digits}f}", count, unit, note, ())
 
 
+def decibel_cell(snr_db: float | None) -> Cell:
+    """A signal-to-noise ratio."""
+    return count_cell(snr_db, "dB", 1)
+
+
+def points_cell(points: float, note: str = "") -> Cell:
+    """A difference of accuracies, in points."""
+    return _measured(points_words(points), points, "points", note, ())
+
+
+def points_span(low: float, high: float) -> Cell:
+    """An interval of a difference of accuracies."""
+    return Cell(f"{low:.2f} to {high:.2f}", number=True, span=(low, high), unit="points")
+
+
+def points_words(points: float) -> str:
+    """0.4567 -> "0.46 points"."""
+    return f"{points:.2f} points"
+
+
 def bytes_cell(size_bytes: int | None) -> Cell:
     """A size, in bytes."""
     return _measured("" if size_bytes is None else megabytes(size_bytes), size_bytes, "bytes", "", ())

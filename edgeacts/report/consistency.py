@@ -7,18 +7,23 @@ from edgeacts.records import (
     ColdRecord,
     ConformanceRecord,
     DivergenceRecord,
+    GateRecord,
     LatencyRecord,
     MemoryRecord,
+    OpenVinoQuantizationRecord,
     PacedRecord,
     ProfileRecord,
+    QatRecord,
+    QuantizationRecord,
     Record,
+    SaturationRecord,
     SustainedRecord,
     ThroughputRecord,
     TrainingRecord,
     Verdict,
     to_builtins,
 )
-from edgeacts.report import consistency_errors, consistency_modes, consistency_times
+from edgeacts.report import consistency_accuracy, consistency_errors, consistency_modes, consistency_times
 
 MAX_TEXT = 20_000
 MAX_INTEGER = 2**63
@@ -77,4 +82,9 @@ _CHECKS: dict[type[Record], Callable[[Any], str]] = {
     ThroughputRecord: consistency_modes.throughput,
     MemoryRecord: consistency_modes.memory,
     ProfileRecord: consistency_modes.profile,
+    QuantizationRecord: consistency_accuracy.quantization,
+    GateRecord: consistency_accuracy.gate,
+    SaturationRecord: consistency_accuracy.saturation,
+    QatRecord: consistency_accuracy.qat,
+    OpenVinoQuantizationRecord: consistency_accuracy.openvino,
 }

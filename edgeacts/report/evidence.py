@@ -17,11 +17,16 @@ from edgeacts.records import (
     DivergenceRecord,
     ExecutedGraph,
     ExportRecord,
+    GateRecord,
     LatencyRecord,
     MemoryRecord,
+    OpenVinoQuantizationRecord,
     PacedRecord,
     ProfileRecord,
+    QatRecord,
+    QuantizationRecord,
     Record,
+    SaturationRecord,
     SustainedRecord,
     ThroughputRecord,
     TrainingRecord,
@@ -43,6 +48,11 @@ KINDS: dict[str, type[Record]] = {
     "throughput": ThroughputRecord,
     "memory": MemoryRecord,
     "profile": ProfileRecord,
+    "quantization": QuantizationRecord,
+    "gate": GateRecord,
+    "saturation": SaturationRecord,
+    "qat": QatRecord,
+    "openvino-quantization": OpenVinoQuantizationRecord,
 }
 WRITTEN_BY = {
     "training": "train",
@@ -51,6 +61,11 @@ WRITTEN_BY = {
     "divergence": "verify --locate",
     "executed": "export --format openvino",
     "conformance": "conformance",
+    "quantization": "quantize",
+    "gate": "quantize",
+    "saturation": "quantize",
+    "qat": "quantize --qat",
+    "openvino-quantization": "quantize --runtime openvino",
 }
 """The verb that writes a kind of record; all others are `bench`'s."""
 MAX_ENTRIES = 50_000
@@ -141,7 +156,7 @@ def collect(paths: Sequence[Path]) -> Evidence:
         where = ", ".join(str(path) for path in paths) or "no path"
         raise UsageError(
             f'nothing to report in {where}: looked for *.json files with a "kind" of {", ".join(KINDS)}; '
-            "they are written by edgeacts run, train, export, verify, bench and conformance"
+            "they are written by edgeacts run, train, export, verify, quantize, bench and conformance"
         )
     return evidence
 

@@ -1,4 +1,4 @@
-"""The accuracy-latency front: every trained variant on every runtime and precision, with intervals, and what is best of all.
+"""The accuracy-latency front: every network, float and INT8, on every runtime, with intervals, and what is best of all.
 
 A point is on the front when no other is at least as accurate and faster. One that is off it, but whose intervals reach those
 of every better point, may be on it: this run cannot tell.
@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from math import log10
 from typing import Any
 
+from edgeacts.report.accuracies import Accuracy
 from edgeacts.report.cells import (
     Cell,
     Table,
@@ -25,11 +26,10 @@ from edgeacts.report.cells import (
     words,
 )
 from edgeacts.report.drawing import MAX_PLOTS, SOFT, Filter, Plot, blank, log_ticks, marker, safe
-from edgeacts.report.learning import trained
 from edgeacts.report.palette import Look
 from edgeacts.report.parity import changed_cell, comparisons, parity_outcome
 from edgeacts.report.placement import place_labels
-from edgeacts.report.variants import Setting, Timing, Variant, timing_names
+from edgeacts.report.variants import Setting, Timing, Variant, measured_accuracies, timing_names
 
 MAX_POINTS = 200
 FILLINGS = ("", "-open", "-dot", "-open-dot")
@@ -43,15 +43,24 @@ class Point:
     variant: Variant
     timing: Timing
     name: str
-    accuracy: float
-    accuracy_span: tuple[float, float]
+    measured: Accuracy
     latency_ns: float
     latency_span: tuple[float, float]
 
     @property
-    def failed(self) -> bool:
-        """Whether its parity failed: it is drawn, but is no choice."""
-        return parity_outcome(self.variant) == "fail"
+    def accuracy(self) -> float:
+        """Share of the test images."""
+        return self.measured.share
+
+    @property
+    def accuracy_span(self) -> tuple[float, float]:
+        """The interval of that."""
+        return self.measured.interval
+
+    @property
+    def refused(self) -> str:
+        """Why it is drawn but is no choice: its parity or its accuracy gate failed; "" where it is one."""
+        return "parity failed" if parity_outcome(self.variant) == "fail" else self.measured.refused
 
     def clearly_behind(self, other: "Point") -> bool:
         """Whether `other` is more accurate and faster, and not an interval reaches across."""
@@ -60,11 +69,12 @@ class Point:
 
 
 def points(variants: Sequence[Variant], settings: Sequence[Setting]) -> list[Point]:
-    """A point per trained variant, setting and executed precision."""
+    """A point per variant, setting and executed precision, where the variant's accuracy is known and holds."""
     found = [
-        (variant, timing, item.record)
+        (variant, timing, accuracy)
         for setting in settings
-        for variant, item in trained(variants)
+        for variant, accuracy in measured_accuracies(variants)
+        if accuracy.holds_in(setting.runtime)
         for timing in variant.timings_in(setting)
     ]
     names = timing_names([(variant, timing) for variant, timing, _ in found])
@@ -73,31 +83,30 @@ def points(variants: Sequence[Variant], settings: Sequence[Setting]) -> list[Poi
             variant=variant,
             timing=timing,
             name=name,
-            accuracy=record.test_accuracy,
-            accuracy_span=record.test_interval,
+            measured=accuracy,
             latency_ns=timing.series.median_ns,
             latency_span=latency_interval(timing.series),
         )
-        for (variant, timing, record), name in zip(found, names, strict=True)
+        for (variant, timing, accuracy), name in zip(found, names, strict=True)
     ]
 
 
 def front(found: Sequence[Point]) -> list[Point]:
-    """The points that no other beats in both, the fastest first; failed parity rules a point out."""
+    """The points that no other beats in both, the fastest first; failed parity or a failed gate rules a point out."""
     best: list[Point] = []
     for point in sorted(found, key=lambda p: (p.latency_ns, -p.accuracy)):
-        if not point.failed and (not best or point.accuracy > best[-1].accuracy):
+        if not point.refused and (not best or point.accuracy > best[-1].accuracy):
             best.append(point)
     return best
 
 
 def standing(point: Point, found: Sequence[Point], best: Sequence[Point]) -> str:
     """In words: on the front, clearly behind, or neither."""
-    if point.failed:
-        return "parity failed"
+    if point.refused:
+        return point.refused
     if point in best:
         return "on the front"
-    better = any(point.clearly_behind(other) for other in found if not other.failed)
+    better = any(point.clearly_behind(other) for other in found if not other.refused)
     return "behind" if better else "cannot tell"
 
 
@@ -125,13 +134,8 @@ def _front(
     x_axis, y_axis = _axes(found)
     labels = [_label(point, best, several) for point in found]
     sides = place_labels(_places(found, x_axis["range"], y_axis["range"]), labels, "bottom right")
-    plot = blank(
-        460 if several else 390,
-        "median latency in ms, log scale",
-        "test accuracy",
-        xaxis=x_axis,
-        yaxis=y_axis,
-    )
+    height, x_title = 460 if several else 390, "median latency in ms, log scale"
+    plot = blank(height, x_title, "test accuracy", xaxis=x_axis, yaxis=y_axis)
     plot.add_scatter(
         x=[point.latency_ns / 1e6 for point in best],
         y=[point.accuracy for point in best],
@@ -148,7 +152,9 @@ def _front(
         for p in best
     )
     alt = f"Test accuracy against median latency ({title}). On the front: {told or 'nothing'}."
-    pale = "Pale: parity failed, no choice. " if any(point.failed for point in found) else ""
+    reasons = " or ".join(dict.fromkeys(point.refused for point in found if point.refused))
+    pale = f"Pale: {reasons}, no choice. " if reasons else ""
+    pale += "Small: INT8. " if any(point.variant.in_8_bits for point in found) else ""
     note = pale + _note(groups, "" in [side for side, label in zip(sides, labels, strict=True) if label])
     return Plot(
         name, title, alt, plot, _table(name, title, found, best), note, several, _filters(found, several)
@@ -197,7 +203,7 @@ def _draw(plot: Any, point: Point, look: Look, filling: str, label: str, side: s
     bottom, top = point.accuracy_span
     x, setting = point.latency_ns / 1e6, point.timing.setting
     bar = {"color": look.light, "thickness": 1, "width": 3}
-    drawn = marker(look, 12)
+    drawn = marker(look, 8 if point.variant.in_8_bits else 12)
     drawn |= {"symbol": f"{look.symbol}{filling}", "line": {"width": 2 if "open" in filling else 0}}
     ratio = f"{times(point.timing.series.ratio)} {safe(point.timing.reference)}"
     plot.add_scatter(
@@ -210,10 +216,10 @@ def _draw(plot: Any, point: Point, look: Look, filling: str, label: str, side: s
         marker=drawn,
         error_x={"array": [max(0.0, high - x)], "arrayminus": [max(0.0, x - low)], **bar},
         error_y={"array": [max(0.0, top - point.accuracy)], "arrayminus": [max(0.0, point.accuracy - bottom)], **bar},
-        opacity=0.45 if point.failed else 1,
+        opacity=0.45 if point.refused else 1,
         meta={
             "activation": point.variant.look, "setting": setting.name, "model": point.variant.model,
-            "precision": point.timing.precision, "failed": point.failed,
+            "precision": point.timing.precision, "failed": bool(point.refused),
         },
         hovertemplate=(
             f"{safe(point.variant.label)} {safe(point.timing.precision)}<br>{safe(setting.name)}<br>"
@@ -253,9 +259,14 @@ def _filters(found: Sequence[Point], several: bool) -> tuple[Filter, ...]:
 def _table(name: str, title: str, found: Sequence[Point], best: Sequence[Point]) -> Table:
     rows = []
     for point in sorted(found, key=lambda p: (p.latency_ns, -p.accuracy)):
-        series, training = point.timing.series, point.variant.training
+        series = point.timing.series
         place = standing(point, found, best)
-        tone = {"on the front": "good", "parity failed": "bad", "cannot tell": "unsure"}.get(place, "")
+        tone = {
+            "on the front": "good",
+            "parity failed": "bad",
+            "gate failed": "bad",
+            "cannot tell": "unsure",
+        }.get(place, "")
         made = [row for row in comparisons(point.variant) if row.row.runtime == series.runtime]
         rows.append(
             (
@@ -269,13 +280,17 @@ def _table(name: str, title: str, found: Sequence[Point], best: Sequence[Point])
                 ratio_cell(series.ratio, series.comparison),
                 changed_cell(made),
                 Cell(place, tone=tone),
-                source_cell(*([training.source] if training else []), point.timing.source),
+                words(point.measured.of),
+                source_cell(point.measured.source, point.timing.source),
             )
         )
     columns = (
         *("variant", "setting", "precision", "test accuracy", "95 % interval", "median latency"),
-        *("interval of it", "ratio", "changed predictions there", "front", "source"),
+        *("interval of it", "ratio", "changed predictions there", "front", "accuracy of", "source"),
     )
     caption = f"Accuracy and latency: {title}"
-    note = "Accuracy is the trained network's in PyTorch; predictions that change in the runtime are in a column of their own."
+    note = (
+        "Accuracy is the trained network's in PyTorch, or the INT8 file's as ONNX Runtime ran it; predictions that change in the "
+        "runtime are in a column of their own."
+    )
     return Table(f"table-{name}", caption, columns, tuple(rows), note=note)

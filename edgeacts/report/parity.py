@@ -8,6 +8,7 @@ from edgeacts.report.cells import (
     Cell,
     Table,
     count_cell,
+    decibel_cell,
     error_cell,
     figure,
     interval,
@@ -147,11 +148,6 @@ def _relative(row: ParityRow, error: float | None) -> float | None:
 def _largest(errors: Sequence[float | None]) -> Cell:
     known = [error for error in errors if error is not None]
     return error_cell(max(known)) if known else Cell(number=True)
-
-
-def decibel_cell(snr_db: float | None) -> Cell:
-    """A signal-to-noise ratio."""
-    return count_cell(None) if snr_db is None else count_cell(snr_db, "dB", 1)
 
 
 def changed_cell(items: Sequence[Comparison]) -> Cell:

@@ -13,6 +13,9 @@ from edgeacts.report import (
     curves,
     divergence,
     front,
+    int8,
+    int8_plots,
+    int8_tables,
     learning,
     machine,
     matrix,
@@ -25,8 +28,9 @@ from edgeacts.report import (
 from edgeacts.report.cells import Table
 from edgeacts.report.drawing import Plot
 from edgeacts.report.evidence import Evidence, Problem
+from edgeacts.report.joining import join
 from edgeacts.report.palette import Look, looks
-from edgeacts.report.variants import Setting, Variant, join, settings_of
+from edgeacts.report.variants import Setting, Variant, settings_of
 
 
 @dataclass(frozen=True)
@@ -69,6 +73,7 @@ def understand(evidence: Evidence) -> Report:
     colours = looks(dict.fromkeys(variant.look for variant in variants))
     evidence.problems += [
         *parity.parity_problems(variants),
+        *int8.gate_problems(variants),
         *divergence.divergence_problems(evidence),
         *conformance.conformance_problems(evidence),
         *noise.noise_problems(evidence),
@@ -79,7 +84,9 @@ def understand(evidence: Evidence) -> Report:
         settings=settings,
         looks=colours,
         headline=_headline(evidence, variants, settings),
-        sentences=answer.sentences(variants, settings) if variants else [],
+        sentences=[*answer.sentences(variants, settings), *int8.sentences(variants, settings)]
+        if variants
+        else [],
         summary=answer.summary_table(variants, settings),
         sections=_sections(evidence, variants, settings, colours),
     )
@@ -100,6 +107,7 @@ def _sections(
 ) -> list[Section]:
     made = [
         *_of_choices(variants, settings, colours),
+        *_of_int8(variants, settings, colours),
         *_of_parity(evidence, variants),
         *_of_time(evidence, variants, settings, colours),
         *_of_origin(evidence, variants, settings, colours),
@@ -129,6 +137,33 @@ def _of_choices(variants: list[Variant], settings: list[Setting], colours: dict[
             "change of the machine's speed hardly touches: they may differ from the ratio of two medians.",
             cost.cost_plots(variants, colours, settings),
         ),
+    ]
+
+
+def _of_int8(variants: list[Variant], settings: list[Setting], colours: dict[str, Look]) -> list[Section]:
+    return [
+        Section(
+            int8.SECTION,
+            "INT8",
+            "What 8 bits cost in accuracy and gain in latency and size: the file as quantized, judged by the accuracy gate, and "
+            "timed in turn with its float model and with ReLU's INT8 file.",
+            [
+                *int8_plots.drop_plots(variants, colours),
+                *int8_plots.latency_plots(variants, colours, settings),
+            ],
+            _present(
+                int8.summary_table(variants, settings),
+                int8_tables.cpu_table(variants),
+                int8_tables.openvino_table(variants),
+            ),
+            _present(
+                int8_tables.method_table(variants),
+                int8_tables.tries_table(variants),
+                int8_tables.tuning_table(variants),
+                int8_tables.ranges_table(variants),
+                int8_tables.layers_table(variants),
+            ),
+        )
     ]
 
 

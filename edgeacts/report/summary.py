@@ -3,8 +3,11 @@
 import csv
 import io
 import re
+from collections.abc import Mapping
 
-from edgeacts.report.cells import Cell, latency_interval
+from edgeacts.report.cells import Cell, Table, latency_interval
+from edgeacts.report.int8 import INT8_TABLE
+from edgeacts.report.int8_ratios import EightTiming, eight_timings
 from edgeacts.report.parity import comparisons, parity_outcome
 from edgeacts.report.sections import Report
 from edgeacts.report.timing import QUANTILES
@@ -26,9 +29,13 @@ COLUMNS = (
         "confidence",
     ),
     *("noise_floor_low", "noise_floor_high", "samples", "blocks", "processes", "stopped"),
+    *("accuracy_of", "points_lost", "points_lost_low", "points_lost_high", "size_ratio", "float_nodes"),
+    *("ratio_to_float", "ratio_to_float_low", "ratio_to_float_high"),
+    *("ratio_to_relu_int8", "ratio_to_relu_int8_low", "ratio_to_relu_int8_high"),
     *("parity", "comparisons", "failed", "blind", "budget_used", "predictions_changed", "sources"),
 )
 _ACCURACY, _TIMES = 4, 22
+_LATENCY_OF_INT8 = 6
 MAX_PROBLEMS = 50
 """Problems listed in the Markdown; the page has all."""
 _MARKDOWN = re.compile(r"([\\`*_\[\]|<>#~])")
@@ -39,8 +46,10 @@ def markdown(report: Report) -> str:
     table = report.summary
     lines = [f"**{_plain(report.headline)}**"]
     if table.rows:
-        lines += ["", _row(table.columns), _row(["---", *("---:" for _ in table.columns[1:])], escape=False)]
-        lines += [_row([_cell(cell) for cell in row], escape=False) for row in table.rows]
+        lines += ["", *_table(table)]
+    eight = [t for section in report.sections for t in section.tables if t.name == INT8_TABLE]
+    for extra in eight:
+        lines += ["", *_table(extra)]
     if report.sentences:
         lines += ["", *(f"- {_plain(sentence)}" for sentence in report.sentences)]
     problems = report.evidence.problems
@@ -52,7 +61,7 @@ def markdown(report: Report) -> str:
         ]
     if len(problems) > MAX_PROBLEMS:
         lines.append(f"- and {len(problems) - MAX_PROBLEMS} more, in the page")
-    used = {source for row in table.rows for cell in row for source in cell.sources}
+    used = {source for t in (table, *eight) for row in t.rows for cell in row for source in cell.sources}
     used = used or set(report.evidence.sources)
     lines += ["", "Sources:"]
     lines += [
@@ -60,6 +69,12 @@ def markdown(report: Report) -> str:
         for s in sorted(used, key=lambda s: s.number)
     ]
     return "\n".join(lines) + "\n"
+
+
+def _table(table: Table) -> list[str]:
+    rule = ["---", *("---:" for _ in table.columns[1:])]
+    rows = [_row([_cell(cell) for cell in row], escape=False) for row in table.rows]
+    return [_row(table.columns), _row(rule, escape=False), *rows]
 
 
 def _plain(text: str) -> str:
@@ -82,22 +97,52 @@ def comma_separated(report: Report) -> str:
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(COLUMNS)
+    compared = {
+        id(one.timing): one for setting in report.settings for one in eight_timings(report.variants, setting)
+    }
     for variant in report.variants:
         timings: list[Timing | None] = [*variant.timings] or [None]
         for timing in timings:
-            writer.writerow([_harmless(value) for value in _record_row(variant, timing)])
+            writer.writerow([_harmless(value) for value in _record_row(variant, timing, compared)])
     return out.getvalue()
 
 
-def _record_row(variant: Variant, timing: Timing | None) -> tuple[object, ...]:
-    record = variant.training.record if variant.training else None
+def _record_row(
+    variant: Variant, timing: Timing | None, compared: Mapping[int, EightTiming]
+) -> tuple[object, ...]:
+    found = variant.accuracy
     accuracy: tuple[object, ...] = ("",) * _ACCURACY
-    if record:
-        accuracy = (record.test_accuracy, *record.test_interval, record.test_total)
+    if found:
+        accuracy = (found.share, *found.interval, found.total)
     times = _times(timing) if timing else ("",) * _TIMES
-    found = [variant.training, *variant.verdicts, timing]
-    sources = " ".join(item.source.short for item in found if item)
-    return (variant.label, variant.model, variant.activation, *accuracy, *times, *_parity(variant), sources)
+    eight = variant.eight.sources if variant.eight else ()
+    items = [variant.training, variant.openvino, *variant.verdicts, timing]
+    used = [*eight, *(item.source for item in items if item)]
+    of = found.of if found else ""
+    return (
+        *(variant.label, variant.model, variant.activation, *accuracy, *times),
+        *(of, *_eight(variant), *_compared(compared.get(id(timing)))),
+        *(*_parity(variant), " ".join(source.short for source in used)),
+    )
+
+
+def _eight(variant: Variant) -> tuple[object, ...]:
+    """Points lost with their interval, share of the float file's size, nodes in float."""
+    if variant.eight is None:
+        return ("",) * 5
+    gate, record = variant.eight.gate, variant.eight.quantization.record
+    drop = gate.record.kept.drop if gate else None
+    lost = (drop.drop, drop.low, drop.high) if drop else ("",) * 3
+    return (*lost, record.size_ratio, len(record.float_layers))
+
+
+def _compared(one: EightTiming | None) -> tuple[object, ...]:
+    """Latency over the float model and over ReLU INT8, each with its interval."""
+    found = (one.over_float, one.over_relu) if one else ()
+    spans = [
+        (item.interval.ratio, item.interval.low, item.interval.high) if item else ("",) * 3 for item in found
+    ]
+    return tuple(value for span in spans for value in span) or ("",) * _LATENCY_OF_INT8
 
 
 def _times(timing: Timing) -> tuple[object, ...]:

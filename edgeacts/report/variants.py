@@ -1,28 +1,22 @@
-"""Records -> variants: what was trained, exported, verified and timed, joined by hash, else by label."""
+"""Variants: what is known under one label, from training to the times it took."""
 
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from pathlib import PurePosixPath
 from typing import Any, Generic, TypeVar
 
 from edgeacts.records import (
-    ColdRecord,
     ExportRecord,
     LatencyRecord,
     LatencySeries,
-    MemoryRecord,
     NoiseFloor,
-    PacedRecord,
-    ProfileRecord,
-    Record,
+    OpenVinoQuantizationRecord,
     Subject,
-    SustainedRecord,
-    ThroughputRecord,
     TrainingRecord,
     Verdict,
 )
-from edgeacts.report.evidence import Evidence, Problem, Source, Sourced
+from edgeacts.report.accuracies import Accuracy, of_gate, of_openvino, of_training
+from edgeacts.report.eight_bits import EightBits
+from edgeacts.report.evidence import Source, Sourced
 
 RUNTIME_NAMES = {
     "onnxruntime": "ONNX Runtime",
@@ -30,14 +24,6 @@ RUNTIME_NAMES = {
     "openvino": "OpenVINO",
     "torch": "PyTorch",
 }
-MODES: tuple[type[Record], ...] = (
-    ColdRecord,
-    PacedRecord,
-    SustainedRecord,
-    ThroughputRecord,
-    MemoryRecord,
-    ProfileRecord,
-)
 S = TypeVar("S", bound=Subject)
 
 
@@ -117,6 +103,24 @@ class Variant:
     verdicts: list[Sourced[Verdict]] = field(default_factory=list)
     timings: list[Timing] = field(default_factory=list)
     modes: list[Seen[Any]] = field(default_factory=list)
+    eight: EightBits | None = None
+    openvino: Sourced[OpenVinoQuantizationRecord] | None = None
+    base: "Variant | None" = None
+    """The float variant that it was quantized from."""
+
+    @property
+    def in_8_bits(self) -> bool:
+        """Whether it is the 8-bit file of a network."""
+        return self.eight is not None or self.openvino is not None
+
+    @property
+    def accuracy(self) -> Accuracy | None:
+        """Of the trained network, or of the 8-bit file; None where it was not measured."""
+        if self.training is not None:
+            return of_training(self.training)
+        if self.openvino is not None:
+            return of_openvino(self.openvino)
+        return of_gate(self.eight.gate) if self.eight and self.eight.gate else None
 
     @property
     def look(self) -> str:
@@ -145,38 +149,6 @@ def executed_precision(executed: Mapping[str, object]) -> str:
     return "" if told is None else str(told)
 
 
-def join(evidence: Evidence, catalogue: Iterable[str] = ()) -> list[Variant]:
-    """One Variant per label, in the order of the files. A record whose hashes disagree becomes a problem.
-
-    `catalogue` are activation names by which a label without a training record is understood.
-    """
-    variants = [_of_training(item) for item in evidence.of(TrainingRecord)]
-    _disambiguate(variants)
-    names = {
-        *catalogue,
-        *(v.activation for v in variants),
-        *(e.record.activation for e in evidence.of(ExportRecord)),
-    }
-    for export in evidence.of(ExportRecord):
-        record = export.record
-        owner = _find(variants, {record.parent_sha256}, (export.folder,)) or _new(
-            variants, export.folder or f"{record.activation} ({export.source.path})", names
-        )
-        owner.activation = owner.activation or record.activation
-        owner.exports.append(export)
-    for verdict in evidence.of(Verdict):
-        hashes = {verdict.record.candidate_sha256, verdict.record.reference_sha256}
-        label = verdict.folder or PurePosixPath(verdict.record.candidate).stem or verdict.source.path
-        (_find(variants, hashes, (verdict.folder,)) or _new(variants, label, names)).verdicts.append(verdict)
-    for latency in evidence.of(LatencyRecord):
-        _join_latency(variants, latency, names, evidence)
-    for kind in MODES:
-        for mode in evidence.of(kind):
-            _join_mode(variants, mode, names)
-    _check_parents(variants, evidence)
-    return variants
-
-
 def settings_of(variants: Iterable[Variant]) -> list[Setting]:
     """The settings that were timed, ONNX Runtime first."""
     found = {timing.setting for variant in variants for timing in variant.timings}
@@ -184,109 +156,37 @@ def settings_of(variants: Iterable[Variant]) -> list[Setting]:
     return sorted(found, key=lambda s: (order.index(s.runtime) if s.runtime in order else len(order), s))
 
 
-def _of_training(item: Sourced[TrainingRecord]) -> Variant:
-    record = item.record
-    label = f"{record.model}-{record.activation}"
-    return Variant(label, record.model, record.activation, item.folder, training=item)
-
-
-def _disambiguate(variants: list[Variant]) -> None:
-    """Several trainings of one name (seeds, widths) are told apart by their folder, or else by their file."""
-    count = Counter(variant.label for variant in variants)
-    for variant in variants:
-        if count[variant.label] > 1 and variant.training:
-            variant.label = f"{variant.label} ({variant.training.source.path})"
-
-
-def _hashes(variant: Variant) -> set[str]:
-    found = {h for e in variant.exports for h in (e.record.portable_sha256, e.record.inlined_sha256)}
-    return found | ({variant.training.record.checkpoint_sha256} if variant.training else set())
-
-
-def _find(variants: list[Variant], hashes: set[str], labels: Iterable[str]) -> Variant | None:
-    """The variant that owns one of `hashes`; else the only one of that label or folder."""
-    for variant in variants:
-        if (hashes - {""}) & _hashes(variant):
-            return variant
-    wanted = set(labels) - {""}
-    same = [v for v in variants if v.label in wanted] or [v for v in variants if v.folder in wanted]
-    return same[0] if len(same) == 1 else None
-
-
-def _new(variants: list[Variant], label: str, names: set[str]) -> Variant:
-    model, activation = _understood(label, names)
-    variant = Variant(label, model, activation, folder=label)
-    variants.append(variant)
-    return variant
-
-
-def _understood(label: str, names: set[str]) -> tuple[str, str]:
-    """Model and activation in "mobilenet_v2-mish-int8"; both empty when no part of the label is an activation."""
-    parts = label.replace(".", "-").split("-")
-    for index, part in enumerate(parts):
-        if index and part in names:
-            return "-".join(parts[:index]), part
-    return "", ""
-
-
-def _join_latency(
-    variants: list[Variant], latency: Sourced[LatencyRecord], names: set[str], evidence: Evidence
-) -> None:
-    record, references = latency.record, dict[str, str]()
-    for series in record.series:
-        references.setdefault(series.runtime, series.label)
-        owner = _find(variants, {series.model_sha256}, (series.label,)) or _new(variants, series.label, names)
-        setting = Setting(series.runtime, record.threads, record.batch)
-        if owner.exports and series.model_sha256 not in _hashes(owner):
-            text = (
-                f"{series.label} on {setting.runtime_name} timed {series.model} ({series.model_sha256[:8]}), "
-                f"which is not a file of the export in {owner.exports[0].source.path}: run bench again"
-            )
-            evidence.problems.append(Problem(latency.source.path, text))
-        owner.timings.append(Timing(setting, series, latency.source, references[series.runtime], record))
-
-
-def _join_mode(variants: list[Variant], mode: Sourced[Any], names: set[str]) -> None:
-    for series in mode.record.series:
-        owner = _find(variants, {series.model_sha256}, (series.label,)) or _new(variants, series.label, names)
-        owner.modes.append(Seen(series, mode.record, mode.source, owner))
-
-
 def seen(variants: Iterable[Variant], kind: type[S]) -> list[Seen[S]]:
     """Every series of one mode, in the order of the variants."""
     return [item for variant in variants for item in variant.modes if isinstance(item.series, kind)]
 
 
-def _check_parents(variants: list[Variant], evidence: Evidence) -> None:
-    for variant in variants:
-        if variant.training is None:
-            continue
-        sha256 = variant.training.record.checkpoint_sha256
-        for export in variant.exports:
-            if export.record.parent_sha256 != sha256:
-                text = (
-                    f"exported {export.record.parent_sha256[:8]}, but {variant.training.source.path} "
-                    f"describes the checkpoint {sha256[:8]}: export again"
-                )
-                evidence.problems.append(Problem(export.source.path, text))
+def measured_accuracies(variants: Iterable[Variant]) -> list[tuple[Variant, Accuracy]]:
+    """The variants whose accuracy is known, with it."""
+    return [(variant, found) for variant in variants if (found := variant.accuracy) is not None]
 
 
 def short_names(variants: Iterable[Variant]) -> dict[str, str]:
-    """Label -> name for people: the activation alone when there is one model and one run of each."""
+    """Label -> name for people: the activation, with "int8" for an 8-bit file, where that is told apart from all others."""
     listed = list(variants)
-    activations = [variant.activation for variant in listed]
-    alone = (
-        len({variant.model for variant in listed}) == 1 and len({*activations, ""}) == len(activations) + 1
-    )
-    return {variant.label: variant.activation if alone else variant.label for variant in listed}
+    names = [_short_name(variant) for variant in listed]
+    alone = len({variant.model for variant in listed}) == 1 and len({*names, ""}) == len(names) + 1
+    return {v.label: name if alone else v.label for v, name in zip(listed, names, strict=True)}
+
+
+def _short_name(variant: Variant) -> str:
+    kind = " int8" if variant.eight else " int8 for OpenVINO" if variant.openvino else ""
+    return f"{variant.activation}{kind}" if variant.activation else ""
 
 
 def timing_names(timings: Iterable[tuple[Variant, Timing]]) -> list[str]:
-    """A name per timing: the variant's, with the executed precision where they differ."""
+    """A name per timing: the variant's, with the executed precision where they differ and the name does not say it."""
     listed = list(timings)
     names = short_names({variant.label: variant for variant, _ in listed}.values())
-    several = len({timing.precision for _, timing in listed}) > 1
+    several = len({timing.precision for variant, timing in listed if not variant.in_8_bits}) > 1
     return [
-        f"{names[variant.label]} {timing.precision}".strip() if several else names[variant.label]
+        f"{names[variant.label]} {timing.precision}".strip()
+        if several and not variant.in_8_bits
+        else names[variant.label]
         for variant, timing in listed
     ]

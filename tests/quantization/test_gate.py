@@ -6,13 +6,14 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from msgspec.structs import replace
 from onnx import TensorProto, helper, numpy_helper
 
 from edgeacts.errors import UsageError
 from edgeacts.quantization.gate import Candidate, GateResult, GateSettings, candidates_of, gate
 from edgeacts.quantization.gate_sensitivity import measure_sensitivities
 from edgeacts.quantization.gate_table import format_gate
-from edgeacts.records import GateRecord, GateTry
+from edgeacts.records import GateRecord, GateTry, LatencyRatio, PairedDrop
 
 IMAGES = 2000
 LABELS = np.arange(IMAGES) % 2
@@ -210,20 +211,40 @@ def test_the_table_and_the_record(tmp_path: Path) -> None:
     seen: list[GateTry] = []
     result = gate(
         builder({"stem": 30, "head": 20}, []), REFERENCE, images(), LABELS, LAYERS,
-        latency_ratio=lambda m: 0.5, step=seen.append,
+        latency=lambda m: LatencyRatio(ratio=0.5, low=0.49, high=0.52), timed_on="a stopwatch", step=seen.append,
     )  # fmt: skip
+    assert result.record.timed_on == "a stopwatch"
     assert tuple(seen) == result.record.tries
     lines = format_gate(result.record).splitlines()
     assert len(lines) == 4
     assert lines[0].startswith("in float  accuracy  drop, points")
     assert lines[1].startswith("0         97.50%")
-    assert lines[1].endswith("0.50x    fails")
+    assert lines[1].endswith("0.50x ±0.02  fails")
+    assert "MACs" not in lines[0]
     assert lines[3].startswith("+ stem    100.00%")
     assert lines[3].endswith("holds*")
     assert max(map(len, lines)) <= 80
-    assert "latency" not in format_gate(run({"stem": 1})[0].record)
+    untimed = run({"stem": 1})[0].record
+    assert "latency" not in format_gate(untimed)
+    assert "MACs" in format_gate(untimed)
+    assert (untimed.timed_on, untimed.tries[0].latency) == ("", None)
     result.record.write(tmp_path / "gate.json")
     assert GateRecord.read(tmp_path / "gate.json") == result.record
+
+
+def test_the_table_of_long_names_and_numbers_fits_a_terminal() -> None:
+    record = run({"stem": 1})[0].record
+    drop = PairedDrop(
+        total=1000, reference_correct=900, candidate_correct=700, lost=220, gained=20, drop=20.03, low=17.49, high=22.51
+    )  # fmt: skip
+    tried = replace(
+        record.tries[0], returned="node_Conv_12345678", drop=drop, verdict="cannot tell",
+        latency=LatencyRatio(ratio=1.25, low=1.11, high=1.31),
+    )  # fmt: skip
+    lines = format_gate(replace(record, tries=(tried,))).splitlines()
+    assert lines[1].startswith("+ …_12345678")
+    assert "1.25x ±0.14" in lines[1]
+    assert max(map(len, lines)) <= 80
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from tinted import tinted_digits
 from edgeacts import data
 from edgeacts.cli import main
 from edgeacts.errors import UsageError
+from edgeacts.files import sha256_file
 from edgeacts.quantization import Quantized, QuantizeSettings, layers_of, post_training, product_nodes
 from edgeacts.quantization.checking import load_model
 from edgeacts.quantization.gate import GateSettings
@@ -159,18 +160,25 @@ def test_the_command_judges_and_says_so(
     assert gate.passed
     assert not (tmp_path / "qat.json").exists()
     text = " ".join(out.split())
+    assert gate.model_sha256 == saturation.model_sha256 == sha256_file(tmp_path / "model.int8.onnx")
+    assert gate.timed_on.endswith("one thread, one image")
+    assert all(tried.latency is not None for tried in gate.tries)
+    assert f"latency: over the float model's on {gate.timed_on}, with 95 % intervals" in text
     assert f"PASS: {gate.summary}" in text
     assert saturation.summary in text
     assert "in float accuracy drop, points" in text
     assert max(map(len, out.splitlines())) <= 80 + len(str(tmp_path))
-    strict = ("--strict", "--max-drop", 0.1, "--test-images", 100)
+    strict = ("--strict", "--max-drop", 0.1, "--test-images", 100, "--no-latency")
     code, out, _ = ran(capsys, *common, "--out", tmp_path / "strict", *strict, "--reduce-range", "yes")
     assert code == 1
     assert (
         "FAIL: 100 images cannot prove a drop of at most 0.1 points, at least 3,838 are needed"
         in " ".join(out.split())
     )
-    assert not GateRecord.read(tmp_path / "strict" / "gate.json").passed
+    refused = GateRecord.read(tmp_path / "strict" / "gate.json")
+    assert not refused.passed
+    assert ([tried.latency for tried in refused.tries], refused.timed_on) == ([None], "")
+    assert "latency" not in out
     assert (tmp_path / "strict" / "model.int8.onnx").exists()
     tuning = ("--qat", "always", "--train-threads", 1, "--max-drop", 20, "--reduce-range", "yes")
     code, out, _ = ran(capsys, *common, "--out", tmp_path / "tuned", *tuning)
@@ -187,6 +195,7 @@ def test_the_command_judges_and_says_so(
         (("--qat", "often"), "'often'"),
         (("--max-drop", 0), "max_drop 0.0: give points of accuracy, more than 0 and below 100"),
         (("--no-gate", "--strict"), "--no-gate and --strict do not go together"),
+        (("--no-gate", "--no-latency"), "--no-gate and --no-latency do not go together"),
         (("--no-gate", "--qat"), "--no-gate and --qat do not go together"),
     ],
 )

@@ -9,7 +9,9 @@ from pathlib import Path
 from statistics import NormalDist
 from typing import Any
 
+import msgspec
 import pytest
+import quantized_records as quantized
 import timed_records as timed
 
 from edgeacts.circumstances import Circumstances
@@ -331,6 +333,43 @@ class Maker:
             self.conformance(runtime, activations).write(folder / "conformance" / f"{runtime}.json")
         self.divergence(activations[0], first=None).write(folder / "locate" / "divergence.json")
         self.executed(activations[0]).write(folder / "executed-openvino.json")
+        return self.write_int8(folder, activations[:2])
+
+    def int8(self, activation: str, **changes: Any) -> dict[str, Any]:
+        """The records of one 8-bit file by kind; `changes` are of the gate."""
+        label, taken = f"{self.model}-{activation}", circumstances("2026-01-05T10:20:00Z")
+        portable, eight = sha256(f"portable {label}"), sha256(f"int8 {label}")
+        names = {"Mish": 35} if activation == "mish" else {}
+        return {
+            "quantization": quantized.quantization(portable, eight, taken, names),
+            "gate": quantized.gate(eight, taken, quantized.drop(3, 1), **changes),
+            "saturation": quantized.saturation(eight, taken),
+            "qat": quantized.qat(taken, after_sha256=sha256(f"tuned {label}")),
+            "openvino-quantization": quantized.openvino(portable, sha256(f"xml {label}"), taken),
+        }
+
+    def int8_latency(self, activations: tuple[str, ...], runtime: str = "onnxruntime") -> LatencyRecord:
+        """Float and INT8 files in turn; INT8 takes 0.6 of the time."""
+        models = []
+        for kind, share in (("portable", 1.0), ("int8", 0.6)):
+            for activation in activations:
+                label, base_ns = f"{self.model}-{activation}", 1e6 * COST["onnxruntime"][activation]
+                suffix = "" if kind == "portable" else "-int8"
+                models.append((f"{label}{suffix}", sha256(f"{kind} {label}"), runtime, share * base_ns))
+        record = timed.latency(self.rng, models, circumstances("2026-01-05T10:30:00Z"))
+        eight = {"precision": "int8"}
+        series = (
+            msgspec.structs.replace(s, executed={**s.executed, **eight}) if "int8" in s.label else s
+            for s in record.series
+        )
+        return msgspec.structs.replace(record, series=tuple(series))
+
+    def write_int8(self, folder: Path, activations: tuple[str, ...]) -> Path:
+        """What `run --int8` and `quantize --qat`, `quantize --runtime openvino` add."""
+        for activation in activations:
+            for kind, record in self.int8(activation).items():
+                record.write(folder / f"{self.model}-{activation}" / "quantize" / f"{kind}.json")
+        self.int8_latency(activations).write(folder / "bench" / "latency-int8.json")
         return folder
 
     def write_run(self, folder: Path, activations: tuple[str, ...] = tuple(CORRECT)) -> Path:

@@ -6,6 +6,7 @@ from typing import Any
 
 import msgspec
 import pytest
+import quantized_records as quantized
 import timed_records as timed
 
 from edgeacts.records import Record
@@ -48,6 +49,7 @@ def sound(maker: Any) -> dict[str, Record]:
         "executed": maker.executed("relu"),
         "conformance": maker.conformance(names=TWO),
         **{kind: maker.mode(kind, TWO) for kind in timed.MAKERS},
+        **maker.int8("mish"),
     }
 
 
@@ -121,6 +123,29 @@ LIES: list[tuple[str, Callable[[Any], Any], str]] = [
     ("profile", in_first("series", activations=0), "1 of 0 activations without an operator"),
     ("profile", in_first("series", total_ns=0.0), "a time that is none of an operator"),
     ("profile", lambda r: in_first("series", operators=r.series[0].operators * 2)(r), "shares add up to 2"),
+    ("gate", lambda r: change(r, chosen=2), "try 2 of 2 is the chosen one"),
+    ("gate", in_last("tries", drop=quantized.drop(60, 2)), "try 1 cannot tell, but drop 5.80 points"),
+    ("gate", lambda r: in_last("tries", drop=change(r.kept.drop, gained=5))(r), "from 960 to 958 right, but 3 lost and 5 gained"),
+    ("gate", lambda r: in_last("tries", drop=change(r.kept.drop, high=0.3))(r), "the counts give a drop of 0.20 points"),
+    ("gate", lambda r: in_last("tries", drop=change(r.kept.drop, total=0))(r), "of 0 images right"),
+    ("gate", in_first("tries", float_macs_share=1.5), "1.5 is no share of the multiply-adds"),
+    ("gate", in_first("tries", size_bytes=0), "try 0: 0 bytes"),
+    ("gate", lambda r: in_first("tries", latency=change(r.kept.latency, low=0.9))(r), "latency 0.63 with an interval from 0.9"),
+    ("gate", lambda r: change(r, outcome="holds"), "it says that the accuracy holds, but the chosen try cannot tell"),
+    ("gate", lambda r: change(r, strict=True), "it passed although the chosen try cannot tell"),
+    ("saturation", lambda r: change(r, exact_correct=999), "999 and 946 of 1000 right is not what the loss says"),
+    ("saturation", lambda r: change(r, differing_outputs=641), "641 of 640 outputs differ"),
+    ("saturation", in_first("layers", saturated=80_001), "80001 of 80000 pairs saturate"),
+    ("quantization", lambda r: change(r, float_size_bytes=0), "the float file 0"),
+    ("quantization", lambda r: change(r, held_out=257), "257 of 256 images were held out"),
+    ("quantization", lambda r: change(r, exact=change(r.exact, agreement=1.2)), "1.2 is no share of images"),
+    ("quantization", in_first("layers", noise_share=-0.1), "node_stem: shares of -0.1"),
+    ("qat", lambda r: change(r, after=quantized.drop(6, 4, reference=950)), "were not compared with the same answers"),
+    ("qat", lambda r: change(r, more=10_000), "7 + 10000 of 10000 values differ"),
+    ("openvino-quantization", lambda r: change(r, chosen="another"), "'another' is the chosen one, but was not tried"),
+    ("openvino-quantization", lambda r: change(r, held_out=0), "0 images judged"),
+    ("openvino-quantization", in_first("candidates", accuracy=1.5), "accuracy 1.5"),
+    ("openvino-quantization", lambda r: in_first("candidates", time=change(r.kept.time, low=0.9))(r), "ratio 0.81 with an interval from 0.9"),
     ("training", lambda r: change(r, model="x" * (MAX_TEXT + 1)), "a text of 20,001 characters; at most 20,000"),
     ("training", lambda r: change(r, parameter_count=10**30), "an integer of 100 bits"),
 ]  # fmt: skip

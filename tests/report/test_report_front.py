@@ -12,8 +12,9 @@ from edgeacts.report.cells import latency_interval, times_interval
 from edgeacts.report.cost import cost_plots
 from edgeacts.report.evidence import collect
 from edgeacts.report.front import front, front_plots, points, standing
+from edgeacts.report.joining import join
 from edgeacts.report.palette import looks
-from edgeacts.report.variants import Variant, join, settings_of
+from edgeacts.report.variants import Variant, settings_of
 
 ORT = "onnxruntime"
 

@@ -12,8 +12,9 @@ from edgeacts.records import LatencyRecord, TrainingRecord
 from edgeacts.report.answer import headline, sentences
 from edgeacts.report.evidence import collect
 from edgeacts.report.front import front_plots
+from edgeacts.report.joining import join
 from edgeacts.report.palette import looks
-from edgeacts.report.variants import join, settings_of, short_names
+from edgeacts.report.variants import settings_of, short_names
 
 
 def test_whole_run_gives_one_variant_each(run_folder: Path) -> None:

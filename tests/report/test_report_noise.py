@@ -14,6 +14,7 @@ from edgeacts.report.cells import block_medians, latency_interval
 from edgeacts.report.cost import cost_plots
 from edgeacts.report.drawing import stacked, thinned
 from edgeacts.report.evidence import Evidence, collect
+from edgeacts.report.joining import join
 from edgeacts.report.modes import cold_plots, memory_plots, paced_plots, sustained_plots, throughput_plots
 from edgeacts.report.noise import (
     benchmark_table,
@@ -24,7 +25,7 @@ from edgeacts.report.noise import (
 )
 from edgeacts.report.palette import looks
 from edgeacts.report.profiles import profile_plots
-from edgeacts.report.variants import join, settings_of
+from edgeacts.report.variants import settings_of
 
 replace = msgspec.structs.replace
 TWO = ("relu", "mish")

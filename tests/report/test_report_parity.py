@@ -17,6 +17,7 @@ from edgeacts.report.conformance import (
 )
 from edgeacts.report.divergence import divergence_plots, divergence_problems, divergence_table
 from edgeacts.report.evidence import Evidence, collect
+from edgeacts.report.joining import join
 from edgeacts.report.matrix import budget_table, matrix_tables, used_words
 from edgeacts.report.parity import (
     comparison_table,
@@ -26,7 +27,7 @@ from edgeacts.report.parity import (
     parity_problems,
     parity_table,
 )
-from edgeacts.report.variants import Variant, join
+from edgeacts.report.variants import Variant
 
 replace = msgspec.structs.replace
 
