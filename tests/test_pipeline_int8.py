@@ -42,7 +42,10 @@ def test_the_8_bit_model_joins_verify_and_bench(settings: RunSettings, tmp_path:
     ((label, gate),) = result.gates.items()
     assert gate.tries[gate.chosen].drop.total > 100
     record = QuantizationRecord.read(out / label / "quantize" / "quantization.json")
-    assert record.size_ratio < 0.30
+    assert (
+        gate.tries[0].size_bytes / gate.float_size_bytes < 0.30
+    )  # 359 images may send layers back to float by chance
+    assert gate.model_sha256 == record.portable_sha256
     assert result.verdicts[f"{label} int8"].candidate_sha256 == record.portable_sha256
     timed = {series.label: series for series in result.latency.series}
     assert set(timed) == {label, f"{label}-int8"}

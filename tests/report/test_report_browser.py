@@ -100,11 +100,7 @@ def test_page_is_drawn_and_fits(everything: Path, tmp_path: Path, width: int) ->
     papers = {"light": "rgb(255, 255, 255)", "dark": "rgb(22, 26, 32)"}
     assert {first["theme"], themed["theme"]} == set(papers)
     assert (first["paper"], themed["paper"]) == (papers[first["theme"]], papers[themed["theme"]])
-    assert (first["boxes"], themed["boxes"], hidden["boxes"]) == (
-        8,
-        8,
-        6,
-    )  # mish in float and in 8 bits go together
+    assert (first["boxes"], themed["boxes"], hidden["boxes"]) == (8, 8, 7)
 
 
 def test_front_follows_what_is_shown(everything: Path, tmp_path: Path) -> None:
