@@ -165,7 +165,7 @@ def test_a_damaged_table_is_found_where_it_is(monkeypatch: pytest.MonkeyPatch) -
             grids.append(replace(grid, coefficients=wrong))
         assert table.quotient is not None
         top = table.quotient.numerator.copy()
-        top[1] += 5e-5 * table.quotient.denominator[0]
+        top[-1] += 5e-5 * table.quotient.denominator[-1]  # what the gate ends as
         return replace(table, wide=grids[0], narrow=grids[1], quotient=replace(table.quotient, numerator=top))
 
     monkeypatch.setattr(measure, "compile_table", damaged)
