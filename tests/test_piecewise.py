@@ -51,7 +51,7 @@ def test_numbers_are_what_the_kernels_expect() -> None:
     assert numbers.dtype == np.float32
     assert numbers.shape == (NUMBERS,) == (8 + 8 + 32 * 6 + 8 + 8 * 16 + 7 + 6 + 2 * 12,)
     assert not numbers.flags.writeable
-    assert numbers[:8].tolist() == [2.0, float(np.float32(0.01)), 0.0, 1.0, 0.0, 2.0, 3.0, 0.0]
+    assert numbers[:8].tolist() == [3.0, float(np.float32(0.01)), 0.0, 1.0, 0.0, 2.0, 3.0, 0.0]
     kinds = {n: compile_table(a).numbers[5:7].tolist() for n, a in catalogue().items()}
     assert kinds["relu6"] == [0.0, 1.0]
     assert compile_table(OWN["tanh_shrink"].activation).numbers[5:7].tolist() == [2.0, 2.0]
