@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgeacts.errors import UsageError, one_line
-from edgeacts.parity.reordering import reordered_model, shifted_model
+from edgeacts.parity.onnx_copies import reordered_model, shifted_model
 from edgeacts.runtimes import Session, open_runtime, resolve_threads
 
 if TYPE_CHECKING:

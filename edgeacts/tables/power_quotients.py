@@ -144,7 +144,7 @@ def certify_power_quotient(subject: Subject, quotient: Quotient) -> float:
 
 def _value_with_rounding(quotient: Quotient, u: Doubles, number: Doubles) -> tuple[Doubles | None, Doubles]:
     """The exact value with the float32 coefficients, and how far float32 arithmetic may be from it."""
-    assert quotient.power is not None  # noqa: S101  what this file is about
+    assert quotient.power is not None  # noqa: S101  both callers have looked: others have no powers to round
     power, over, under = (
         row.astype(np.float64) for row in (quotient.power, quotient.numerator, quotient.denominator)
     )

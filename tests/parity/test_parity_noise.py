@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from edgeacts.parity.emulating import Reordered, Rounded
 from edgeacts.parity.inputs import InputSet
 from edgeacts.parity.noise import Measured, measure, movement, moves, relative_noise, run_all
+from edgeacts.parity.onnx_copies import reordered_model
 from edgeacts.parity.references import ModuleReference, OnnxReference
-from edgeacts.parity.reordering import reordered_model
 from edgeacts.runtimes import open_runtime
 
 Exported = Callable[..., Any]

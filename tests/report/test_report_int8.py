@@ -148,7 +148,9 @@ def test_the_accuracy_of_the_gate_holds_in_onnx_runtime_only(maker: Any, folder:
 
 
 def xml_hash(folder: Path) -> str:
-    return str(known(folder)["mobilenet_v2-mish-int8-openvino"].openvino.record.xml_sha256)  # type: ignore[union-attr]
+    found = known(folder)["mobilenet_v2-mish-int8-openvino"].openvino
+    assert found is not None
+    return str(found.record.xml_sha256)
 
 
 def test_a_failed_gate_is_drawn_pale_and_is_no_choice(folder: Path, maker: Any) -> None:
