@@ -3,6 +3,7 @@
 from typing import Any
 
 from edgeacts.circumstances import Circumstances
+from edgeacts.quantization.gate_verdict import needed_for, verdict_on
 from edgeacts.quantization.paired import POINTS, tango_interval
 from edgeacts.records import (
     Epoch,
@@ -62,9 +63,9 @@ def gate(sha256: str, taken: Circumstances, last: PairedDrop, **changes: Any) ->
         for number, one in enumerate((first, last))
     )  # fmt: skip
     fields: dict[str, Any] = {
-        "model_sha256": sha256, "max_drop": 0.5, "strict": False, "passed": last.verdict(0.5) != "fails", "outcome": last.verdict(0.5),
+        "model_sha256": sha256, "max_drop": 0.5, "strict": False, "passed": verdict_on(last, 0.5, strict=False) != "failed", "outcome": last.verdict(0.5),
         "tries": tries, "chosen": 1, "order": ("stem",), "sensitivities": {"stem": 0.4}, "costs": {"stem": 1e6},
-        "float_size_bytes": 9_012_345, "images_needed": 765, "timed_on": "stock ONNX Runtime 1.31.1, one thread, one image",
+        "float_size_bytes": 9_012_345, "images_needed": needed_for(last, 0.5), "timed_on": "stock ONNX Runtime 1.31.1, one thread, one image",
         "summary": f"it says: {last}", "seconds": 21.0, "circumstances": taken,
     }  # fmt: skip
     return GateRecord(**{**fields, **changes})

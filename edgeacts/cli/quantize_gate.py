@@ -23,8 +23,9 @@ def add_gate(parser: argparse.ArgumentParser) -> None:
     """--max-drop, --test-images, --strict, --no-gate, --qat and how to train."""
     group = parser.add_argument_group(
         "accuracy",
-        "The file is compared with the float model on the same test images. While the drop is not allowed, layers go back to "
-        "float. gate.json and saturation.json in DIR say what was found; exit code 1: the drop is not allowed after all.",
+        "The file is compared with the float model on the same test images. While it is shown to lose too much, layers go back "
+        "to float. Exit code 0: the drop is held, or the images cannot tell, which is said (with --strict 1), as nothing shows a "
+        "loss beyond the limit; 1: it failed after all. gate.json and saturation.json in DIR say what was found.",
     )
     group.add_argument(
         "--max-drop",
@@ -135,7 +136,7 @@ def judgement(judged: Judged) -> str:
     lines = ["", format_gate(gate)]
     if gate.timed_on:
         lines.append(wrapped(f"latency: over the float model's on {gate.timed_on}, with 95 % intervals"))
-    lines.append(wrapped(f"{'PASS' if gate.passed else 'FAIL'}: {gate.summary}"))
+    lines.append(wrapped(f"{gate.verdict.upper()}: {gate.summary}"))
     if judged.qat is not None:
         lines.append(wrapped(f"fine-tuning: {judged.qat.summary}"))
     if judged.reduce is not None:

@@ -1,5 +1,7 @@
 """INT8 may cost at most so many points; if it costs more, layers go back to float, those that help most for their cost first.
 
+Only evidence sends layers back (`gate_verdict`): what one or two images more or less could undo does not.
+
     order:  sensitivity / cost, the cost of a layer being its multiply-adds and 32 for each element that enters or leaves it
 
 because a layer in float loses the gain of its own multiply-adds and pays for a DequantizeLinear and a QuantizeLinear pass.
@@ -21,6 +23,7 @@ from numpy.typing import NDArray
 from edgeacts.circumstances import circumstances
 from edgeacts.errors import UsageError
 from edgeacts.quantization.deployed import open_model, scores
+from edgeacts.quantization.gate_verdict import needed_for, summarise, verdict_on
 from edgeacts.quantization.paired import compare, images_needed, right_answers
 from edgeacts.records import GateRecord, GateTry, LatencyRatio, PairedDrop
 
@@ -50,7 +53,7 @@ class Candidate:
 class GateSettings:
     """`max_drop` in points; `strict`: only a proof passes; `max_layers`: give up after so many have gone back to float.
 
-    Without `strict`, what the images cannot tell passes while the drop that was seen is within the limit.
+    Without `strict`, what the images cannot tell passes: nothing shows a loss beyond the limit.
     Raises UsageError for values that cannot be.
     """
 
@@ -157,10 +160,8 @@ def _try(
 
 
 def passes(tried: GateTry, settings: GateSettings) -> bool:
-    """Proved; or, unless `strict`, not refuted with a drop seen that is within the limit."""
-    if tried.verdict == "cannot tell":
-        return not settings.strict and tried.drop.drop <= settings.max_drop
-    return tried.verdict == "holds"
+    """Whether it may be handed over: proved, or, unless `strict`, without evidence against it."""
+    return verdict_on(tried.drop, settings.max_drop, strict=settings.strict) != "failed"
 
 
 def _order(candidates: Sequence[Candidate]) -> list[Candidate]:
@@ -182,42 +183,31 @@ def _record(
     passed = passes(tries[-1], settings)
     drops = [t.drop.drop for t in tries]
     chosen = len(tries) - 1 if passed else max(i for i, d in enumerate(drops) if d == min(drops))
-    needed = images_needed(settings.max_drop)
+    kept = tries[chosen]
     return GateRecord(
         model_sha256="",
         max_drop=settings.max_drop,
         strict=settings.strict,
         passed=passed,
-        outcome=tries[chosen].verdict,
+        outcome=kept.verdict,
         tries=tuple(tries),
         chosen=chosen,
         order=tuple(c.name for c in order),
         sensitivities={c.name: c.sensitivity for c in candidates},
         costs={c.name: c.cost for c in candidates},
         float_size_bytes=reference.ByteSize(),
-        images_needed=needed,
+        images_needed=needed_for(kept.drop, settings.max_drop),
         timed_on="",
-        summary=summarise(tries[chosen], settings, passed=passed, count=len(tries), needed=needed),
+        summary=summarise(
+            kept.drop,
+            settings.max_drop,
+            strict=settings.strict,
+            layers=len(kept.float_layers),
+            tries=len(tries),
+        ),
         seconds=seconds,
         circumstances=circumstances(),
     )
-
-
-def summarise(chosen: GateTry, settings: GateSettings, *, passed: bool, count: int, needed: int) -> str:
-    """One sentence: what came out, on how many images, with which layers in float, and what would help."""
-    limit, total = f"{settings.max_drop:g} points", chosen.drop.total
-    layers = len(chosen.float_layers)
-    state = f"{chosen.drop} on {total:,} images with {layers} layer{'' if layers == 1 else 's'} in float"
-    if chosen.verdict == "holds" and passed:
-        return f"the drop is at most {limit}: {state}"
-    if passed:
-        short = f"; a proof needs at least {needed:,} images" if total < needed else ""
-        return f"no more than {limit} were lost, but {total:,} images do not prove it: {state}{short}"
-    if settings.strict and total < needed:
-        return f"{total:,} images cannot prove a drop of at most {limit}, at least {needed:,} are needed: {state}"
-    most = f"after {count} tries, " if count > 1 else ""
-    cure = "fine-tune it with --qat, or allow a larger --max-drop"
-    return f"{most}the drop is not within {limit}: {state}; {cure}"
 
 
 def candidates_of(

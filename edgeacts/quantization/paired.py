@@ -70,12 +70,21 @@ def tango_interval(lost: int, gained: int, total: int) -> tuple[float, float]:
     return low, high
 
 
-def images_needed(max_drop: float) -> int:
-    """So many images, answered alike by both models, are needed to prove a drop of at most `max_drop` points."""
+def images_needed(max_drop: float, differing: float = 0.0) -> int:
+    """So many images prove a drop of at most `max_drop` points where there is none: z²·(2·q + Δ·(1 - Δ)) / Δ², Δ in shares.
+
+    `differing` is the share of images that only one of the two models has right, q the most likely share of gained ones under
+    Δ as in `tango_interval`; 0 is the least that can be needed. On so many images a drop of more than Δ that is seen is surely
+    a drop. Raises UsageError for shares that cannot be.
+    """
     share = max_drop / POINTS
     if not 0 < share < 1:
         raise UsageError(f"a drop of at most {max_drop} points cannot be proved: give more than 0, below 100")
-    return math.ceil(Z_95**2 * (1 - share) / share)
+    if not 0 <= differing <= 1:
+        raise UsageError(f"a share of {differing:g} of the images cannot differ: give 0 to 1")
+    within = share * (1 - share)
+    gained = _likely_gained(differing / 2, differing / 2, 1, share)
+    return math.ceil(Z_95**2 * (2 * gained + within) / share**2)
 
 
 def _edge(lost: int, gained: int, total: int, inside: float, outside: float) -> float:
@@ -90,10 +99,15 @@ def _edge(lost: int, gained: int, total: int, inside: float, outside: float) -> 
 
 
 def _score(lost: int, gained: int, total: int, delta: float) -> float:
-    linear = -lost - gained + (2 * total - lost + gained) * delta
-    root = math.sqrt(max(linear**2 + 8 * total * gained * delta * (1 - delta), 0.0))
-    share = (root - linear) / (4 * total)
+    share = _likely_gained(lost, gained, total, delta)
     variance = total * (2 * share + delta * (1 - delta))
     if variance <= 0:
         return math.copysign(math.inf, lost - gained - total * delta)
     return (lost - gained - total * delta) / math.sqrt(variance)
+
+
+def _likely_gained(lost: float, gained: float, total: float, delta: float) -> float:
+    """The most likely share of gained images where that of lost ones is larger by `delta`."""
+    linear = -lost - gained + (2 * total - lost + gained) * delta
+    root = math.sqrt(max(linear**2 + 8 * total * gained * delta * (1 - delta), 0.0))
+    return (root - linear) / (4 * total)

@@ -3,6 +3,7 @@
 from edgeacts.records.accuracy import (
     GateRecord,
     GateTry,
+    GateVerdict,
     Judgement,
     LatencyRatio,
     LayerSaturation,
@@ -52,6 +53,7 @@ __all__ = [
     "ExportRecord",
     "GateRecord",
     "GateTry",
+    "GateVerdict",
     "Int8Candidate",
     "Judgement",
     "LatencyBlock",

@@ -6,6 +6,7 @@ from edgeacts.circumstances import Circumstances
 from edgeacts.records.base import Record
 
 Judgement = Literal["holds", "fails", "cannot tell"]
+GateVerdict = Literal["held", "failed", "cannot tell"]
 
 
 class PairedDrop(Record, frozen=True):
@@ -33,6 +34,11 @@ class PairedDrop(Record, frozen=True):
     def accuracy(self) -> float:
         """The candidate's share of right answers."""
         return self.candidate_correct / self.total
+
+    @property
+    def differing(self) -> float:
+        """The share of images that only one of the two models has right."""
+        return (self.lost + self.gained) / self.total
 
     def __str__(self) -> str:
         return f"drop {self.drop:.2f} points ({self.low:.2f} to {self.high:.2f})"
@@ -62,11 +68,12 @@ class GateTry(Record, frozen=True):
 
 
 class GateRecord(Record, frozen=True, tag_field="kind", tag="gate"):
-    """What was tried until the drop was within `max_drop` points, or nothing was left to try.
+    """What was tried until no evidence spoke for a drop of more than `max_drop` points, or nothing was left to try.
 
     `model_sha256` is the hash of the INT8 file that was written with it, "" before there is one. `chosen` is the index of the
     try that was handed back. `order` are the layers as they were to be put back, with their sensitivities and costs.
-    `strict`: only a proof passes; otherwise what cannot be told passes while the drop seen is within the limit.
+    `outcome` is what the interval of that try says, `passed` what follows: unless `strict`, what cannot be told passes (but for a
+    drop seen beyond the limit on enough images). `images_needed`: so many would tell, the models differing as often as they do.
     `timed_on` says where latencies were measured, "" where they were not. `summary` is one sentence.
     """
 
@@ -86,7 +93,14 @@ class GateRecord(Record, frozen=True, tag_field="kind", tag="gate"):
     summary: str
     seconds: float
     circumstances: Circumstances
-    version: int = 2
+    version: int = 3
+
+    @property
+    def verdict(self) -> GateVerdict:
+        """held: proved; cannot tell: handed over because nothing shows a loss beyond the limit; failed."""
+        if not self.passed:
+            return "failed"
+        return "held" if self.outcome == "holds" else "cannot tell"
 
     @property
     def kept(self) -> GateTry:

@@ -11,8 +11,8 @@ from edgeacts.records import LatencySeries
 from edgeacts.report.evidence import Source
 
 MISSING = "–"
-TONES = {"pass": "good", "fail": "bad", "blind": "blind", "faster": "fast", "slower": "slow", "cannot tell": "unsure",
-         "refused": "blind", "reported": "", "baseline": "", "not looked at": ""}  # fmt: skip
+TONES = {"pass": "good", "fail": "bad", "held": "good", "failed": "bad", "cannot tell": "unsure", "blind": "blind",
+         "faster": "fast", "slower": "slow", "refused": "blind", "reported": "", "baseline": "", "not looked at": ""}  # fmt: skip
 """Outcome -> its colour and symbol in the page; the word itself always stands beside it."""
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from edgeacts.quantization.gate_verdict import verdict_on
 from edgeacts.quantization.paired import POINTS, tango_interval
 from edgeacts.records import (
     GateRecord,
@@ -40,8 +41,9 @@ def _gate(record: GateRecord) -> Iterator[str]:
     kept = record.kept
     if record.outcome != kept.verdict:
         yield f"it says that the accuracy {record.outcome}, but the chosen try {kept.verdict}"
-    if record.passed and (kept.verdict == "fails" or (record.strict and kept.verdict != "holds")):
-        yield f"it passed although the chosen try {kept.verdict}"
+    told = verdict_on(kept.drop, record.max_drop, strict=record.strict)
+    if record.verdict != told:
+        yield f"it says {record.verdict!r}, but {kept.drop} on {kept.drop.total:,} images is {told!r} for {record.max_drop:g}"
 
 
 def saturation(record: SaturationRecord) -> str:

@@ -46,7 +46,7 @@ def gate_problems(variants: Sequence[Variant]) -> list[Problem]:
 
 def sentences(variants: Sequence[Variant], settings: Sequence[Setting]) -> list[str]:
     """What 8 bits cost and gain, one sentence, on the runtime where they gain most."""
-    judged = [(v, e.gate.record.kept.drop) for v, e in eight_bit(variants) if e.gate is not None]
+    judged = [(v, e.gate.record) for v, e in eight_bit(variants) if e.gate is not None]
     if not judged:
         return []
     names = short_names([variant for variant, _ in judged])
@@ -56,11 +56,14 @@ def sentences(variants: Sequence[Variant], settings: Sequence[Setting]) -> list[
     ]
     best = min(timed, key=lambda pair: _mean_ratio(list(pair[1].values())), default=None)
     told = []
-    for variant, drop in judged[:MAX_ROWS]:
+    for variant, record in judged[:MAX_ROWS]:
+        drop = record.kept.drop
         text = f"{names[variant.label]} loses {points_words(drop.drop)} ({drop.low:.2f} to {drop.high:.2f})"
         one = best[1].get(variant.label) if best else None
         if one is not None:
             text += f" and takes {times(one.ratio)} its float model"
+        if record.verdict == "cannot tell":
+            text += f" ({drop.total:,} images cannot tell whether that is at most {points_words(record.max_drop)})"
         told.append(text)
     where = f" on {best[0].name}" if best and best[1] else ""
     return [f"In 8 bits{where}: {'; '.join(told)}."]
@@ -117,9 +120,7 @@ def _accuracy_cells(eight: EightBits) -> tuple[Cell, Cell, Cell]:
         return Cell(note="not judged"), Cell(note="not judged"), Cell()
     record, source = eight.gate.record, eight.gate.source
     drop = record.kept.drop
-    lost = points_cell(
-        drop.drop, f"{points_span(drop.low, drop.high).text}, gate {'passed' if record.passed else 'failed'}"
-    )
+    lost = points_cell(drop.drop, f"{points_span(drop.low, drop.high).text}, gate: {record.verdict}")
     return share_cell(drop.reference_correct / drop.total), share_cell(drop.accuracy, "", source), lost
 
 

@@ -29,7 +29,15 @@ COLUMNS = (
         "confidence",
     ),
     *("noise_floor_low", "noise_floor_high", "samples", "blocks", "processes", "stopped"),
-    *("accuracy_of", "points_lost", "points_lost_low", "points_lost_high", "size_ratio", "float_nodes"),
+    *(
+        "accuracy_of",
+        "points_lost",
+        "points_lost_low",
+        "points_lost_high",
+        "gate",
+        "size_ratio",
+        "float_nodes",
+    ),
     *("ratio_to_float", "ratio_to_float_low", "ratio_to_float_high"),
     *("ratio_to_relu_int8", "ratio_to_relu_int8_low", "ratio_to_relu_int8_high"),
     *("parity", "comparisons", "failed", "blind", "budget_used", "predictions_changed", "sources"),
@@ -127,13 +135,13 @@ def _record_row(
 
 
 def _eight(variant: Variant) -> tuple[object, ...]:
-    """Points lost with their interval, share of the float file's size, nodes in float."""
+    """Points lost with their interval, the gate's verdict, share of the float file's size, nodes in float."""
     if variant.eight is None:
-        return ("",) * 5
+        return ("",) * 6
     gate, record = variant.eight.gate, variant.eight.quantization.record
     drop = gate.record.kept.drop if gate else None
     lost = (drop.drop, drop.low, drop.high) if drop else ("",) * 3
-    return (*lost, record.size_ratio, len(record.float_layers))
+    return (*lost, gate.record.verdict if gate else "", record.size_ratio, len(record.float_layers))
 
 
 def _compared(one: EightTiming | None) -> tuple[object, ...]:

@@ -164,15 +164,21 @@ def test_the_command_judges_and_says_so(
     assert gate.timed_on.endswith("one thread, one image")
     assert all(tried.latency is not None for tried in gate.tries)
     assert f"latency: over the float model's on {gate.timed_on}, with 95 % intervals" in text
-    assert f"PASS: {gate.summary}" in text
+    assert f"HELD: {gate.summary}" in text
+    assert gate.verdict == "held"
     assert saturation.summary in text
     assert "in float accuracy drop, points" in text
     assert max(map(len, out.splitlines())) <= 80 + len(str(tmp_path))
-    strict = ("--strict", "--max-drop", 0.1, "--test-images", 100, "--no-latency")
-    code, out, _ = ran(capsys, *common, "--out", tmp_path / "strict", *strict, "--reduce-range", "yes")
+    few = ("--max-drop", 0.1, "--test-images", 100, "--no-latency", "--reduce-range", "yes")
+    code, out, _ = ran(capsys, *common, "--out", tmp_path / "few", *few)
+    assert code == 0
+    assert "CANNOT TELL: 100 images cannot tell whether the drop is at most 0.1 points, about " in " ".join(
+        out.split()
+    )
+    code, out, _ = ran(capsys, *common, "--out", tmp_path / "strict", "--strict", *few)
     assert code == 1
     assert (
-        "FAIL: 100 images cannot prove a drop of at most 0.1 points, at least 3,838 are needed"
+        "FAILED: 100 images cannot prove a drop of at most 0.1 points, at least 3,838 are needed"
         in " ".join(out.split())
     )
     refused = GateRecord.read(tmp_path / "strict" / "gate.json")

@@ -110,6 +110,17 @@ def test_how_many_images_a_proof_needs() -> None:
     assert _drop(0, 0, needed - 1).verdict(0.5) == "cannot tell"
     with pytest.raises(UsageError, match="a drop of at most 0 points cannot be proved: give more than 0"):
         images_needed(0)
+    with pytest.raises(UsageError, match=r"a share of 1\.2 of the images cannot differ: give 0 to 1"):
+        images_needed(0.5, 1.2)
+
+
+@pytest.mark.parametrize(("limit", "differing"), [(0.5, 0.01), (0.5, 0.1), (2.0, 0.05), (20.0, 0.9)])
+def test_models_that_differ_more_often_need_more_images(limit: float, differing: float) -> None:
+    """With so many images, as many lost as gained, the interval ends at the limit."""
+    needed = images_needed(limit, differing)
+    assert needed > images_needed(limit, differing / 2) > images_needed(limit)
+    each = round(differing / 2 * needed)
+    assert 100 * tango_interval(each, each, needed)[1] == pytest.approx(limit, rel=0.03)
 
 
 def test_right_answers_by_hand() -> None:

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import quantized_records as quantized
 
+from edgeacts.quantization.paired import images_needed
 from edgeacts.records import GateRecord, LatencyRecord, QuantizationRecord
 from edgeacts.report import build_report, int8, int8_plots, int8_tables
 from edgeacts.report.cells import Table
@@ -234,7 +235,12 @@ def test_plots_say_what_was_lost_and_what_was_gained(folder: Path) -> None:
     assert (row["points lost"].value, row["95 % interval"].span) == (drop.drop, (drop.low, drop.high))
     assert (row["float accuracy"].value, row["INT8 accuracy"].value) == (0.96, 0.958)
     assert (row["only float right"].value, row["only INT8 right"].value, row["images"].value) == (3, 1, 1000)
-    assert (row["within the limit"].text, row["gate"].text, row["tries"].value) == ("cannot tell", "pass", 2)
+    assert (row["within the limit"].text, row["gate"].text, row["tries"].value) == (
+        "cannot tell",
+        "cannot tell",
+        2,
+    )
+    assert (row["gate"].tone, row["images needed"].value) == ("unsure", images_needed(0.5, 4 / 1000))
     bars = next(t for t in drops.figure.data if t.meta and t.meta["activation"] == "mish")
     assert bars.x[0] + bars.error_x.array[0] == pytest.approx(drop.high)
     assert bars.marker.symbol.endswith("-open")  # cannot tell
@@ -302,12 +308,15 @@ def test_page_csv_and_markdown_agree(folder: Path, tmp_path: Path) -> None:
     assert 'id="int8"' in page.read_text(encoding="utf-8")
     text = page.with_name("summary.md").read_text(encoding="utf-8")
     assert "In 8 bits on ONNX Runtime, 1 thread: " in text
-    assert "mish int8 loses 0.20 points" in text
+    told = "0.20 points (-0.29 to 0.79) and takes 0.60 × its float model (1,000 images cannot tell whether that is at most 0.50 points)"
+    assert f"mish int8 loses {told}" in text
+    assert "gate: cannot tell" in text
     assert "| mobilenet\\_v2-mish-int8 | 96.00 % | 95.80 %" in text
     rows = list(csv.DictReader(io.StringIO(page.with_name("summary.csv").read_text(encoding="utf-8"))))
     row = next(r for r in rows if r["variant"] == EIGHT)
     assert (float(row["test_accuracy"]), row["accuracy_of"]) == (0.958, "INT8 in ONNX Runtime")
     assert float(row["points_lost"]) == pytest.approx(0.2)
+    assert row["gate"] == "cannot tell"
     assert float(row["size_ratio"]) == 2_500_000 / 9_012_345
     assert (
         0.57
