@@ -179,15 +179,21 @@ _OWN = (FORMS_KEY, BODIES_KEY, METADATA_KEY)
 
 def _acceleration(path: Path, threads: int) -> dict[str, Any]:
     """What open_session(path, accelerate=True) runs on this machine, per activation."""
+    from edgeacts.acceleration.int8_agreement import agreement
+    from edgeacts.acceleration.int8_regions import is_quantized
     from edgeacts.acceleration.manifest import Manifest
     from edgeacts.errors import EdgeactsError
+    from edgeacts.onnx_metadata import read_model
 
     try:
         with open_runtime(path, threads=threads, accelerate=True) as session:
             manifest = session.made(Manifest)
     except EdgeactsError as error:
         return {"accelerated": f"cannot be: {error}"}
-    ways = ", ".join(f"{n} {c.milliseconds:.3f} ms" for n, c in manifest.candidates.items() if c.milliseconds)
+    ways = ", ".join(
+        f"{n} {c.milliseconds:.3f} ms" if c.milliseconds else f"{n} not: {c.why}"
+        for n, c in manifest.candidates.items()
+    )
     where: dict[str, list[str]] = {}
     for site in manifest.sites:
         how = f"{site.kernel}, {site.layout} layout" if site.kernel else f"the runtime: {site.why}"
@@ -197,6 +203,7 @@ def _acceleration(path: Path, threads: int) -> dict[str, Any]:
     return {
         "accelerated": f"{manifest.chosen}: {manifest.reason}",
         "tried": ways or "nothing",
+        **({"8-bit values": agreement(manifest)} if is_quantized(read_model(path)) else {}),
         "kernels": f"{manifest.isa or 'none'}, ONNX Runtime {manifest.onnxruntime}, {manifest.threads} thread(s)",
         "where each activation runs": {
             f"{number}. {len(names)} of {len(manifest.sites)}": text

@@ -64,6 +64,8 @@ def quantize(
     """OUT/model.int8.onnx, its inlined twin and OUT/quantization.json of a float32 ONNX file, ours or not.
 
     `images` float32 [N, ...] as the model takes them calibrate and judge; a quarter of them (`settings.held_out`) only judges.
+    ONNX Runtime at its default level and accelerated sessions give the same 8-bit values. Without its optimizations up to four in
+    a million of a layer's come out a step apart (`acceleration.int8_agreement`), and more where 8-bit weights saturate.
     Raises UsageError for a model or images that cannot be used, EdgeactsError for what the runtime refuses.
     """
     path = Path(model_path)

@@ -112,11 +112,12 @@ def open_runtime(
     `threads` = 0 means every core this process may use. `provider` is `cpu`, `cuda`, or any name that the
     runtime itself knows. `accelerate` (onnxruntime on the CPU) runs the model compiled for this machine: made
     and checked when it is first opened, then cached. Where that fails or does not pay, the model as it is
-    runs, and `executed()` says why. With `streams` above 1, so many runs at once share the threads: each thread
-    of yours runs a call of its own from `bind`. `batch` (openvino) is the first dimension of every input where the
-    file leaves it open: OpenVINO fuses activations only where it knows all shapes. Raises UsageError (unknown name,
-    missing file), DamagedFile, NotAvailable (runtime, provider) or CheckFailed (something else than what was
-    asked for would run).
+    runs, and `executed()` says why. An 8-bit model gives ONNX Runtime's bits, unless it has layers in float, behind which
+    a value may be a step apart (`acceleration.int8_agreement` says how often). With `streams` above 1, so many runs at
+    once share the threads: each thread of yours runs a call of its own from `bind`. `batch` (openvino) is the first
+    dimension of every input where the file leaves it open: OpenVINO fuses activations only where it knows all shapes.
+    Raises UsageError (unknown name, missing file), DamagedFile, NotAvailable (runtime, provider) or CheckFailed
+    (something else than what was asked for would run).
     """
     adapter = _adapter(runtime)
     chosen = adapter.LEVELS[-1] if level is None else check_name(level, adapter.LEVELS, f"{runtime} level")
