@@ -27,7 +27,7 @@ _OWNERS = frozenset(
 def rewrite_int8(model: onnx.ModelProto, markers: Markers, *, depthwise: str, threads: int) -> list[Placed]:
     """Put kernels in the place of the markers, and of depthwise convolutions as `rewrite` has it; where each activation went.
 
-    Raises EdgeactsError for a marker that the optimizer has moved out of reach.
+    Raises EdgeactsError for a marker that the optimizer has moved out of reach, and for a convolution whose sums do not fit.
     """
     rewriter = _Int8Rewriter(model, markers, threads)
     if depthwise != "none":
@@ -88,6 +88,8 @@ class _Int8Rewriter:
             following = readers.get(node.output[0], [])
             after = marker(following[0] if len(following) == 1 else None, node.output[0])
             if every or before is not None or after is not None:
+                if found.refusal:
+                    raise EdgeactsError(f"convolution {node.output[0]}: {found.refusal}")
                 plans[node.output[0]] = _Plan(found, before, after)
         for node in self.graph.node:
             plan = plans.get(node.output[0]) if node.output else None

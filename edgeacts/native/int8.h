@@ -7,6 +7,7 @@ namespace edgeacts {
 
 // A depthwise convolution on bytes [N][H][W][C] with 256-entry tables on what it reads and writes:
 //   y = after[clamp(round(scale[c] · (bias[c] + Σ w·before[x])) + zero_point)]
+// where scale[c] · |bias[c] + Σ w·before[x]| stays below 2^30: larger ones would leave int32 (int8_convolutions.py refuses them).
 // Its weights are int16 [2][(kernel + 1) / 2][kernel][C][2], rows of the kernel by two: first (0, 1), (2, 3), .. with zero after the
 // last, then (0) with zero after it, (1, 2), ..
 struct Depthwise8 {

@@ -63,6 +63,7 @@ int depthwise8_wrong(int* count) {
             for (int16_t& v : weights) v = static_cast<int16_t>(any_byte()) - 128;
             for (float& v : scale) v = 1e-3f * (1 + any_byte() % 16);
             scale[0] = 0.0625f;
+            scale[1] = 1200.f;  // products just below 2^30, the largest that compiled models have
             job.input = input.data();
             job.weights = weights.data();
             job.bias = bias.data();
@@ -126,6 +127,7 @@ int convolutions8_wrong(int* count) {
             for (uint8_t& v : input) v = any_byte();
             for (int8_t& v : weights) v = static_cast<int8_t>(any_byte());
             for (float& v : scale) v = 1e-3f * (1 + any_byte() % 16);
+            scale[1] = 800.f;  // products just below 2^30
             job.input = input.data();
             job.weights = weights.data();
             job.bias = bias.data();
