@@ -1,6 +1,6 @@
 // The kernels that dispatch.cc chooses, run on an emulated CPU. Standard input: a uint32 count, then for each table its numbers, a uint32
-// n and n floats x. Printed: one line `ISA INT8_ISA wrong N depthwise ERROR int8 WRONG/COUNT convolutions WRONG/COUNT` and then all f(x) as
-// bytes.
+// n and n floats x. Printed: one line `ISA INT8_ISA wrong N depthwise ERROR_8 ERROR_16 lookups WRONG/COUNT depthwise8 WRONG/COUNT
+// convolutions8 WRONG/COUNT`, errors in layouts with blocks of 8 and 16 channels, and then all f(x) as bytes.
 #include <sys/mman.h>
 
 #include <cmath>
@@ -88,19 +88,20 @@ double off(const std::vector<float>& a, const std::vector<float>& b) {
   return worst;
 }
 
-double depthwise_off(const Table& table, int64_t block, int64_t kernel, int64_t stride, Activation::Kind before, Activation::Kind after) {
+double depthwise_off(const Table& table, int64_t block, int64_t width, int64_t kernel, int64_t stride, Activation::Kind before,
+                     Activation::Kind after) {
   Depthwise job{};
   job.block = block;
   job.batch = 1;
   job.blocks = 2;
   job.height = 9;
-  job.width = 11;
+  job.width = width;
   job.kernel_h = job.kernel_w = kernel;
   job.stride_h = job.stride_w = stride;
   job.pad_top = job.pad_left = kernel / 2;
   job.out_height = (9 + 2 * (kernel / 2) - kernel) / stride + 1;
-  job.out_width = (11 + 2 * (kernel / 2) - kernel) / stride + 1;
-  std::vector<float> input(2 * 9 * 11 * block), weights(2 * kernel * kernel * block), bias(2 * block);
+  job.out_width = (width + 2 * (kernel / 2) - kernel) / stride + 1;
+  std::vector<float> input(2 * 9 * width * block), weights(2 * kernel * kernel * block), bias(2 * block);
   std::vector<float> plain(2 * job.out_height * job.out_width * block), found(plain.size()), sum(plain.size());
   for (float& v : input) v = 8 * number();
   for (std::vector<float>* some : {&weights, &bias, &sum})
@@ -123,14 +124,16 @@ double depthwise_off(const Table& table, int64_t block, int64_t kernel, int64_t 
   return off(found, plain);
 }
 
-double depthwises_off(const Table& table) {
+// Widths whose rows are activated together, and one by one.
+double depthwises_off(const Table& table, int64_t block) {
   using Kind = Activation::Kind;
   constexpr Kind kKinds[][2] = {{Kind::Table, Kind::Table}, {Kind::None, Kind::Clip}, {Kind::Leaky, Kind::None}, {Kind::Clip, Kind::Leaky}};
   double worst = 0;
-  for (int block : {8, 16})
+  for (int width : {11, 131})
     for (int kernel : {3, 5})
       for (int stride : {1, 2})
-        for (const Kind(&kinds)[2] : kKinds) worst = std::fmax(worst, depthwise_off(table, block, kernel, stride, kinds[0], kinds[1]));
+        for (const Kind(&kinds)[2] : kKinds)
+          worst = std::fmax(worst, depthwise_off(table, block, width, kernel, stride, kinds[0], kinds[1]));
   return worst;
 }
 
@@ -151,7 +154,7 @@ int main() {
   uint32_t tables = 0, n = 0;
   if (std::fread(&tables, 4, 1, stdin) != 1) return 1;
   int wrong = dots_wrong(), count[3] = {0, 0, 0};
-  double depthwise = 0;
+  double depthwise[2] = {0, 0};
   std::vector<float> results;
   for (uint32_t i = 0; i < tables; i++) {
     static float numbers[kTableNumbers];
@@ -164,10 +167,10 @@ int main() {
     results.insert(results.end(), y.begin(), y.end());
     if (i % 8 != 0) continue;  // the loops over memory are the same for all
     wrong += lengths_wrong(table, x, y) + pages_wrong(table, x, y);
-    depthwise = std::fmax(depthwise, depthwises_off(table));
+    for (int k : {0, 1}) depthwise[k] = std::fmax(depthwise[k], depthwises_off(table, 8 + 8 * k));
   }
   const int lookups = lookups_wrong(&count[0]), rows = depthwise8_wrong(&count[1]), products = convolutions8_wrong(&count[2]);
-  std::printf("%s %s wrong %d depthwise %.3g lookups %d/%d depthwise8 %d/%d convolutions8 %d/%d\n", kernels().name, int8_kernels().name,
-              wrong, depthwise, lookups, count[0], rows, count[1], products, count[2]);
+  std::printf("%s %s wrong %d depthwise %.3g %.3g lookups %d/%d depthwise8 %d/%d convolutions8 %d/%d\n", kernels().name, int8_kernels().name,
+              wrong, depthwise[0], depthwise[1], lookups, count[0], rows, count[1], products, count[2]);
   std::fwrite(results.data(), 4, results.size(), stdout);
 }
