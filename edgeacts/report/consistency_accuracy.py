@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from edgeacts.quantization.gate_verdict import verdict_on
+from edgeacts.quantization.gate_verdict import needed_for, verdict_on
 from edgeacts.quantization.paired import POINTS, tango_interval
 from edgeacts.records import (
     GateRecord,
@@ -41,6 +41,9 @@ def _gate(record: GateRecord) -> Iterator[str]:
     kept = record.kept
     if record.outcome != kept.verdict:
         yield f"it says that the accuracy {record.outcome}, but the chosen try {kept.verdict}"
+    needed = needed_for(kept.drop, record.max_drop)
+    if record.images_needed != needed:
+        yield f"it says that {record.images_needed:,} images would tell, but {needed:,} would"
     told = verdict_on(kept.drop, record.max_drop, strict=record.strict)
     if record.verdict != told:
         yield f"it says {record.verdict!r}, but {kept.drop} on {kept.drop.total:,} images is {told!r} for {record.max_drop:g}"

@@ -133,6 +133,7 @@ LIES: list[tuple[str, Callable[[Any], Any], str]] = [
     ("gate", lambda r: in_first("tries", latency=change(r.kept.latency, low=0.9))(r), "latency 0.63 with an interval from 0.9"),
     ("gate", lambda r: change(r, outcome="holds"), "it says that the accuracy holds, but the chosen try cannot tell"),
     ("gate", lambda r: change(r, strict=True), "it says 'cannot tell', but drop 0.20 points (-0.29 to 0.79) on 1,000 images is 'failed'"),
+    ("gate", lambda r: change(r, images_needed=765), "it says that 765 images would tell, but 1,130 would"),
     ("gate", lambda r: change(r, passed=False), "it says 'failed', but drop 0.20 points (-0.29 to 0.79) on 1,000 images is 'cannot tell'"),
     ("saturation", lambda r: change(r, exact_correct=999), "999 and 946 of 1000 right is not what the loss says"),
     ("saturation", lambda r: change(r, differing_outputs=641), "641 of 640 outputs differ"),

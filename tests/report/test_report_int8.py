@@ -157,7 +157,10 @@ def xml_hash(folder: Path) -> str:
 def test_a_failed_gate_is_drawn_pale_and_is_no_choice(folder: Path, maker: Any) -> None:
     gate = quantized.gate("x", maker.int8("mish")["gate"].circumstances, quantized.drop(60, 2))
     path = folder / "mobilenet_v2-mish" / "quantize" / "gate.json"
-    rewrite(path, GateRecord, tries=gate.tries, passed=False, outcome="fails", summary="it does not hold")
+    rewrite(
+        path, GateRecord, tries=gate.tries, passed=False, outcome="fails", summary="it does not hold",
+        images_needed=gate.images_needed,
+    )  # fmt: skip
     variants = list(known(folder).values())
     settings, colours = settings_of(variants), looks(dict.fromkeys(v.look for v in variants))
     plot = next(p for p in front_plots(variants, colours, settings) if p.title == "ONNX Runtime, 1 thread")
