@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import msgspec
@@ -10,6 +11,8 @@ import quantized_records as quantized
 
 from edgeacts.records import (
     GateRecord,
+    LatencyRecord,
+    LatencySeries,
     OpenVinoQuantizationRecord,
     QatRecord,
     QuantizationRecord,
@@ -26,6 +29,12 @@ from edgeacts.report.variants import Variant, settings_of
 
 change = msgspec.structs.replace
 MISH, RELU = "mobilenet_v2-mish-int8", "mobilenet_v2-relu-int8"
+
+
+def _halved(series: LatencySeries) -> LatencySeries:
+    samples = tuple(value // 2 for value in series.samples_ns)
+    ratios = {name: getattr(series, name) / 2 for name in ("ratio", "ratio_low", "ratio_high")}
+    return change(series, samples_ns=samples, median_ns=median(samples), quantiles_ns={}, **ratios)
 
 
 @pytest.fixture
@@ -46,25 +55,11 @@ def folder(tmp_path: Path, maker: Any) -> Path:
     ).write(path)  # fmt: skip
     path = files / "gate.json"
     gate = GateRecord.read(path)
-    last = change(
-        gate.tries[0],
-        drop=quantized.drop(0, 0, 950),
-        verdict="holds",
-        latency=None,
-        float_layers=(),
-        returned="",
-    )
+    last = change(gate.tries[0], verdict="holds", latency=None)
     change(
-        gate,
-        max_drop=1.5,
-        strict=True,
-        passed=True,
-        outcome="holds",
-        tries=(last,),
-        chosen=0,
-        float_size_bytes=9_600_000,
-        images_needed=253,
-    ).write(path)
+        gate, max_drop=3.0, strict=True, passed=True, outcome="holds", tries=(last,), chosen=0, float_size_bytes=9_600_000,
+        images_needed=179,
+    ).write(path)  # fmt: skip
     path = files / "saturation.json"
     found = SaturationRecord.read(path)
     change(
@@ -79,6 +74,9 @@ def folder(tmp_path: Path, maker: Any) -> Path:
     change(kept, float_accuracy=0.75, candidates=(kept.candidates[0], untimed), xml="", faster=False).write(
         path
     )
+    path = run / "bench" / "latency-int8.json"
+    timed = LatencyRecord.read(path)
+    change(timed, series=tuple(_halved(s) if s.label == MISH else s for s in timed.series)).write(path)
     return run
 
 
@@ -124,7 +122,7 @@ def test_what_the_gate_tried(variants: list[Variant]) -> None:
         [MISH, "0", "0", "94.40 %", "1.60 points", "0.76 to 2.68", "fails", "0.27 ×", "0.00 %", "0.61 ×", "0.600 to 0.650 ×"],
         [MISH, "1 (handed back)", "1 (+ stem)", "95.80 %", "0.20 points", "-0.29 to 0.79", "cannot tell", "0.28 ×", "3.00 %",
          "0.63 ×", "0.600 to 0.650 ×"],
-        [RELU, "0 (handed back)", "0", "95.00 %", "0.00 points", "-0.38 to 0.38", "holds", "0.25 ×", "0.00 %", "–", "–"],
+        [RELU, "0 (handed back)", "0", "94.40 %", "1.60 points", "0.76 to 2.68", "holds", "0.25 ×", "0.00 %", "–", "–"],
     ]  # fmt: skip
 
 
@@ -173,47 +171,51 @@ def test_a_card_for_each_network(variants: list[Variant]) -> None:
     assert rows(table, 7) == [
         [MISH, "96.00 %", "95.80 %", "0.20 points (-0.29 to 0.79, gate: cannot tell)", "2.50 MB (0.277 of the float file)",
          "mse (7-bit weights, biases corrected)", "1 layer (stem)"],
-        [RELU, "95.00 %", "95.00 %", "0.00 points (-0.38 to 0.38, gate: held)", "4.00 MB (0.400 of the float file)",
+        [RELU, "96.00 %", "94.40 %", "1.60 points (0.76 to 2.68, gate: held)", "4.00 MB (0.400 of the float file)",
          "minmax (8-bit weights)", "none"],
     ]  # fmt: skip
     assert table is not None
     assert table.columns[7:] == ("latency ONNX Runtime, 1 thread",)
     mish, relu = (_shown(row[7]) for row in table.rows)
     span = r"0\.\d\d × \(its float model \(0\.\d\d to 0\.\d\d\), faster"
-    assert re.fullmatch(rf"{span}; 1\d\.\d\d × ReLU INT8\)", mish)
+    assert re.fullmatch(rf"{span}; \d\.\d\d × ReLU INT8\)", mish)
     assert re.fullmatch(rf"{span}\)", relu)
     assert [len(row[i].sources) for row in table.rows for i in (2, 4, 7)] == [1] * 6
     (told,) = int8.sentences(variants, settings)
     assert re.search(
-        r"; relu int8 loses 0\.00 points \(-0\.38 to 0\.38\) and takes 0\.\d\d × its float model\.", told
+        r"relu int8 loses 1\.60 points \(0\.76 to 2\.68\) and takes 0\.6\d × its float model\.", told
+    )
+    assert re.search(
+        r"mish int8 loses 0\.20 points \(-0\.29 to 0\.79\) and takes 0\.[23]\d × its float model \(1,000 images",
+        told,
     )
 
 
 def test_the_plot_of_what_was_lost(variants: list[Variant]) -> None:
     (plot,) = int8_plots.drop_plots(variants, looks(dict.fromkeys(v.look for v in variants)))
     assert rows(plot.table) == [
-        [RELU, "95.00 %", "95.00 %", "0.00 points", "-0.38 to 0.38", "0", "0", "1,000", "1.50 points", "holds (strict)", "held",
-         "253", "1"],
         [MISH, "96.00 %", "95.80 %", "0.20 points", "-0.29 to 0.79", "3", "1", "1,000", "0.50 points", "cannot tell", "cannot tell",
          "1,130", "2"],
+        [RELU, "96.00 %", "94.40 %", "1.60 points", "0.76 to 2.68", "19", "3", "1,000", "3.00 points", "holds (strict)", "held",
+         "179", "1"],
     ]  # fmt: skip
     assert [(row[9].tone, row[10].tone) for row in plot.table.rows] == [
-        ("good", "good"),
         ("unsure", "unsure"),
+        ("good", "good"),
     ]
     lines = [(t.x[0], t.line.color) for t in plot.figure.data if t.mode == "lines"]
-    assert lines == [(0.0, INK), (0.5, SOFT), (1.5, SOFT)]
+    assert lines == [(0.0, INK), (0.5, SOFT), (3.0, SOFT)]
     marks = [t for t in plot.figure.data if t.mode == "markers"]
     low, high = quantized.drop(3, 1).low, quantized.drop(3, 1).high
-    assert [t.meta["activation"] for t in marks] == ["mish", "relu"]  # the smallest loss on top
+    assert [t.meta["activation"] for t in marks] == ["relu", "mish"]  # the smallest loss on top
     assert [t.y[0] for t in marks] == [0, 1]
-    assert marks[0].x[0] - marks[0].error_x.arrayminus[0] == pytest.approx(low)
-    assert marks[0].x[0] + marks[0].error_x.array[0] == pytest.approx(high)
-    assert [t.marker.symbol.endswith("-open") for t in marks] == [True, False]
-    assert list(plot.figure.layout.yaxis.ticktext) == ["mish int8<br>0.20 points", "relu int8<br>0.00 points"]
-    assert "the gate's limit of 0.5 and 1.5 points" in plot.note
+    assert marks[1].x[0] - marks[1].error_x.arrayminus[0] == pytest.approx(low)
+    assert marks[1].x[0] + marks[1].error_x.array[0] == pytest.approx(high)
+    assert [t.marker.symbol.endswith("-open") for t in marks] == [False, True]
+    assert list(plot.figure.layout.yaxis.ticktext) == ["relu int8<br>1.60 points", "mish int8<br>0.20 points"]
+    assert "the gate's limit of 0.5 and 3 points" in plot.note
     assert plot.alt.endswith(
-        "the smallest first: relu int8 drop 0.00 points (-0.38 to 0.38), mish int8 drop 0.20 points (-0.29 to 0.79)."
+        "the smallest first: mish int8 drop 0.20 points (-0.29 to 0.79), relu int8 drop 1.60 points (0.76 to 2.68)."
     )
 
 
@@ -227,6 +229,7 @@ def test_the_plot_of_what_was_gained(variants: list[Variant]) -> None:
     assert [cell.text for cell in found[RELU].values()][6:9] == ["1.00 ×", "1.000 to 1.000 ×", "baseline"]
     marks = [t for t in plot.figure.data if t.mode == "markers"]
     order = sorted(found, key=lambda label: -found[label]["over its float model"].value)
+    assert order == [RELU, MISH]
     rows_of: dict[str, Any] = {label: row for row, label in enumerate(order)}
     expected = []
     for label, activation, column, shift, hollow in (
