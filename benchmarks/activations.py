@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from resuming import started
+from resuming import folder_of, started
 from torch import Tensor, nn
 from tqdm import tqdm
 
@@ -98,9 +98,10 @@ def export(network: str, folder: Path) -> dict[str, Path]:
     paths = {}
     for name in tqdm(ACTIVATIONS, desc=f"export {network}", leave=False):
         for kind, source in (("stock", lambda _: STOCK[name]()), ("ours", name)):  # noqa: B023  used at once
-            model = live(edgeacts.build_model(network, activation=source))
-            paths[f"{name}-{kind}"] = folder / f"{network}-{name}-{kind}.onnx"
-            to_onnx(model, example, paths[f"{name}-{kind}"], input_names=["image"], output_names=["logits"])
+            path = paths[f"{name}-{kind}"] = folder / f"{network}-{name}-{kind}.onnx"
+            if not path.exists():
+                model = live(edgeacts.build_model(network, activation=source))
+                to_onnx(model, example, path, input_names=["image"], output_names=["logits"])
     return paths
 
 
@@ -246,13 +247,14 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=40)
     parser.add_argument("--models", default=",".join(NETWORKS), help="comma-separated")
     parser.add_argument("--resume", action="store_true", help="keep the parts that an interrupted run wrote")
+    parser.add_argument("--work", type=Path, help="folder to keep exported networks in, for the next run")
     arguments = parser.parse_args()
     settings = {"rounds": arguments.rounds, "isa": native.isa()}
     record = started(arguments.out, settings, resume=arguments.resume)
     record["circumstances"] = to_builtins(circumstances())
-    with tempfile.TemporaryDirectory(prefix="edgeacts-bench-") as folder:
+    with folder_of(arguments.work) as folder:
         for network in arguments.models.split(","):
-            for _ in measured(record, network, Path(folder)):
+            for _ in measured(record, network, folder):
                 write_text_atomic(arguments.out, json.dumps(record, indent=1) + "\n")
     if "kernel_ns" not in record:
         record["kernel_ns"] = {name: native.measure(compile_table(activation(name))) for name in ACTIVATIONS}

@@ -14,7 +14,6 @@ import json
 import math
 import statistics
 import sys
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,7 @@ from typing import Any
 import activations as floats
 import numpy as np
 import torch
-from resuming import started
+from resuming import folder_of, started
 from tqdm import tqdm
 
 import edgeacts
@@ -55,12 +54,14 @@ def export(network: str, names: Sequence[str], folder: Path) -> dict[str, Path]:
     """NAME's float file, and its INT8 twin as `NAME int8`."""
     paths = {}
     for name in tqdm(names, desc=f"export {network}", leave=False):
-        path = folder / f"{network}-{name}.onnx"
-        model = floats.live(edgeacts.build_model(network, activation=name))
-        example = torch.zeros(1, 3, SIZE, SIZE)
-        to_onnx(model, example, path, input_names=["image"], output_names=["logits"])
-        paths[name] = path
-        paths[f"{name} int8"] = quantized(path, images(2))
+        path = paths[name] = folder / f"{network}-{name}-ours.onnx"
+        if not path.exists():
+            model = floats.live(edgeacts.build_model(network, activation=name))
+            example = torch.zeros(1, 3, SIZE, SIZE)
+            to_onnx(model, example, path, input_names=["image"], output_names=["logits"])
+        int8_path = paths[f"{name} int8"] = path.with_suffix(".int8.onnx")
+        if not int8_path.exists():
+            quantized(path, images(2))
     return paths
 
 
@@ -171,10 +172,10 @@ def main() -> None:
     settings = {"rounds": arguments.rounds, "isa": isa, "activations": names}
     record = started(arguments.out, settings, resume=arguments.resume)
     record["circumstances"] = to_builtins(circumstances())
-    with tempfile.TemporaryDirectory(prefix="edgeacts-int8-") as folder:
+    with folder_of(arguments.work) as folder:
         for network in arguments.models.split(","):
             if all(one["network"] != NETWORKS[network] for one in record["settings"]):
-                paths = export(network, names, Path(folder))
+                paths = export(network, names, folder)
                 found = rows(measure(paths, names, arguments.rounds), names)
                 record["settings"].append({"network": NETWORKS[network], "rows": found})
                 write_text_atomic(arguments.out, json.dumps(record, indent=1) + "\n")

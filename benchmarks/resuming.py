@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,3 +16,14 @@ def started(path: Path, settings: Mapping[str, Any], *, resume: bool) -> dict[st
     record: dict[str, Any] = json.loads(path.read_text()) if resume and path.exists() else {}
     same = "settings" in record and all(record.get(key) == value for key, value in known.items())
     return record if same else {**known, "settings": []}
+
+
+@contextmanager
+def folder_of(work: Path | None) -> Iterator[Path]:
+    """The folder that is asked for, kept; without one, a temporary one."""
+    if work is not None:
+        work.mkdir(parents=True, exist_ok=True)
+        yield work
+        return
+    with tempfile.TemporaryDirectory(prefix="edgeacts-bench-") as folder:
+        yield Path(folder)
