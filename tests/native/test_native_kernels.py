@@ -3,35 +3,21 @@
 import itertools
 import json
 import os
-import re
 import subprocess
 import sys
-import tomllib
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from kernel_cases import SAME, built, cases, points
 from numpy.typing import NDArray
-from own_activations import OWN
 
-from edgeacts import native, piecewise, quotient
-from edgeacts.activations import activation, catalogue
-from edgeacts.definition import Activation
-from edgeacts.errors import NotAvailable
+from edgeacts import native, piecewise
 from edgeacts.oracles import float64
-from edgeacts.piecewise import NUMBERS, Table, Which
-from edgeacts.plan import parameter_samples
-from edgeacts.quotient import POWER_DEGREE, POWER_QUOTIENT_DEGREE
-from edgeacts.tables import compile_table
-from edgeacts.tables.power_quotients import two_to
+from edgeacts.piecewise import Which
 
-ROOT = Path(__file__).parents[2]
-SOURCES = ROOT / "edgeacts" / "native"
-built = pytest.mark.skipif(not native.available(), reason=str(native.missing()))
 HERE = [name for name in native.ISAS if native.available() and native.has(name)]
 ISAS = [
     pytest.param(
@@ -40,7 +26,7 @@ ISAS = [
     for name in native.ISAS
 ]
 WHICH: dict[str, Which] = {"avx512": "wide", "plain": "wide", "avx2": "quotient", "neon": "narrow"}
-FLAT, LINE, SAME = (0.0, -0.5), (2.0, 1.0), (1.0, 0.0)
+
 
 # Runs in a process of its own, as the instruction set is chosen once. Results go to a file; what is wrong in itself is printed.
 PROGRAM = r"""
@@ -166,83 +152,6 @@ print(json.dumps({"isa": native.isa(), "wrong": wrong[:20], "count": len(wrong)}
 
 
 @dataclass(frozen=True)
-class Case:
-    table: Table
-    definition: Activation | None = (
-        None  # None: the table is no function's, only the numpy reading says what is right
-    )
-    order: int = 0
-    values: tuple[tuple[str, float], ...] = ()
-
-
-@cache
-def cases() -> dict[str, Case]:
-    found = {}
-    for name, a in catalogue().items():
-        for i, values in enumerate(parameter_samples(a)):
-            if i == 0 or abs(values.get("beta", 1.0)) >= 1:  # flatter ones may be refused
-                table = compile_table(a, **values)
-                found[name if i == 0 else f"{name} {values}"] = Case(table, a, 0, tuple(values.items()))
-    silu = activation("silu")
-    found["silu falling"] = Case(compile_table(silu, beta=-4.0), silu, 0, (("beta", -4.0),))
-    for name in ("silu", "gelu", "tanhexp"):
-        a = activation(name)
-        found[f"{name}'"] = Case(compile_table(a, 1), a, 1, tuple(a.values().items()))
-    for name in ("tanh_shrink", "softplus_plus", "tanh_by_exp", "bell", "elu", "gompertz"):
-        a = OWN[name].activation
-        found[name] = Case(compile_table(a), a)
-    # every pair of tails with every kind of grid, and both ends of the narrow degrees
-    relu, smooth = found["relu"].table, found["gelu"].table
-    longer = replace(relu.wide, lo=relu.wide.lo - 1, hi=relu.wide.hi + 1)
-    kinds = {
-        "relu": relu,
-        "reaching": replace(relu, wide=longer),
-        "scaled": relu.scaled(1.7),
-        "quintic": smooth.scaled(2 * float(np.frexp(smooth.wide.step)[0])),  # steps that are a power of two
-        "gelu": smooth.scaled(1.702),
-    }
-    # quotients in a power of two, of every degree
-    mish = found["mish"].table
-    for degree, power in itertools.product(
-        range(1, POWER_QUOTIENT_DEGREE + 1), (POWER_DEGREE - 1, POWER_DEGREE)
-    ):
-        row = np.array([0.0, 1.0, 0.5, 0.125][: degree + 1], np.float32)
-        under = row + np.array([1.0, 0.25, 0.125, 0.0][: degree + 1], np.float32)
-        made = quotient.Quotient(-40.0, 7.5, row, under, rate=1.5, power=two_to(power))
-        found[f"power {degree} {power}"] = Case(replace(mish, quotient=made))
-    for name, table in kinds.items():
-        for left in (table.left, FLAT, LINE):
-            for right in (SAME, FLAT, LINE):
-                made = replace(table, left=left, right=right)
-                tails = made.numbers[5:7].astype(int)
-                found[f"tails {name} {tails[0]} {tails[1]}"] = Case(made)
-                found[f"tails {name} {tails[0]} {tails[1]} by segments"] = Case(replace(made, quotient=None))
-    random = np.random.default_rng(2)
-    for degree in (1, 15):
-        grid = found["gelu"].table.narrow
-        rows = random.normal(size=(degree + 1, 8)).astype(np.float32)
-        found[f"narrow {degree}"] = Case(
-            replace(found["gelu"].table, narrow=replace(grid, coefficients=rows), quotient=None)
-        )
-    return found
-
-
-def points(table: Table) -> NDArray[np.float32]:
-    """Over the range and beyond, at every border with its neighbours, and what is special about float32."""
-    random = np.random.default_rng(4)
-    parts: list[Any] = [random.normal(0, 1, 500)]
-    for grid in (table.wide, table.narrow):
-        width = grid.hi - grid.lo
-        parts.append(random.uniform(grid.lo - width, grid.hi + width, 1500))
-        edges = (grid.first + np.arange(grid.segments + 1)) * grid.step
-        edges = np.float32([*edges, *grid.ends, grid.hi, *grid.knees])
-        parts += [edges, np.nextafter(edges, np.float32(-9e9)), np.nextafter(edges, np.float32(9e9))]
-    special = [0.0, 1e-45, 1e-40, 1.2e-38, 1e-20, 1e6, 1e19, 3e38, np.finfo(np.float32).max, np.inf]
-    x = np.concatenate([*parts, special, np.negative(special), [np.nan] * 3]).astype(np.float32)
-    return random.permutation(x)
-
-
-@dataclass(frozen=True)
 class Ran:
     report: dict[str, Any]
     inputs: dict[str, NDArray[np.float32]]
@@ -365,159 +274,3 @@ def test_infinities_follow_the_lines(isa: str, ran: Any) -> None:
 def test_what_is_no_instruction_set_here_gives_the_best(wanted: str | None) -> None:
     program = "from edgeacts import native; print(native.isa(), native.has('avx1024'), native.has(''))"
     assert in_process(program, wanted).split() == [HERE[0], "False", "False"]
-
-
-# ---- refusals
-
-
-def status(numbers: NDArray[np.float32], size: int | None = None) -> int:
-    path = native.library_path()
-    assert path is not None
-    x, y = np.ones(40, np.float32), np.full(40, 7, np.float32)
-    result = native._load(path).edgeacts_apply(
-        numbers.ctypes.data, numbers.size if size is None else size, x.ctypes.data, None, y.ctypes.data, 40, 0, None, None, 1, None
-    )  # fmt: skip
-    assert result == 0 or np.all(y == 7), "refused, and written all the same"
-    return int(result)
-
-
-NARROW = 8 + 8 + 32 * 6
-QUOTIENT = NARROW + 8 + 8 * 16
-
-
-@built
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {0: 1}, {0: 0}, {1: np.nan}, {NUMBERS - 1: np.inf}, {100: -np.inf},
-        {5: 3}, {5: 4}, {5: 0.5}, {6: 0}, {6: -1},
-        {15: 3}, {15: 0}, {15: 6}, {15: 1e30}, {15: -5}, {NARROW + 7: 0}, {NARROW + 7: 16},
-        {13: 0}, {13: -1}, {14: 0}, {14: -1}, {14: 1e9}, {NARROW + 5: 0}, {NARROW + 6: 1e9},
-        {QUOTIENT: 30}, {QUOTIENT + 1: -90}, {QUOTIENT + 2: 12}, {QUOTIENT + 2: -1}, {QUOTIENT + 3: 12}, {QUOTIENT + 3: -2},
-        {QUOTIENT + 4: 1}, {QUOTIENT + 5: 0}, {QUOTIENT + 6: 3}, {QUOTIENT + 6: 6}, {QUOTIENT + 2: 2}, {QUOTIENT + 13: 0.5},
-        {QUOTIENT + 14: 2}, {2: 0.5}, {6: 1},
-        {8: 20}, {9: 30}, {10: -30}, {11: 20}, {12: 1e8}, {NARROW + 3: 1e8}, {12: 40},
-    ],
-    ids=str,
-)  # fmt: skip
-def test_numbers_that_are_no_table_are_refused(changes: dict[int, float]) -> None:
-    good = cases()["silu"].table
-    numbers = good.numbers.copy()
-    assert status(numbers) == 0
-    for at, value in changes.items():
-        numbers[at] = value
-    assert status(numbers) == 1
-    damaged = replace(good)
-    damaged.__dict__["numbers"] = numbers
-    with pytest.raises(
-        NotAvailable, match=r"^edgeacts' kernels do not take this table of silu: install a C\+\+ compiler"
-    ):
-        native.apply(damaged, np.ones(3, np.float32))
-
-
-@built
-def test_degrees_that_are_taken() -> None:
-    numbers = cases()["relu"].table.numbers.copy()
-    for at, degrees in ((15, piecewise.WIDE_DEGREES), (NARROW + 7, range(1, piecewise.NARROW_DEGREE + 1))):
-        before, taken = numbers[at], []
-        for degree in range(20):
-            numbers[at] = degree
-            taken += [degree] if status(numbers) == 0 else []
-        assert taken == list(degrees)
-        numbers[at] = before
-
-
-@built
-def test_a_wrong_size_is_refused() -> None:
-    numbers = np.concatenate([cases()["silu"].table.numbers, np.zeros(8, np.float32)])
-    assert [status(numbers, size) for size in (NUMBERS - 1, NUMBERS, NUMBERS + 1, 0)] == [1, 0, 1, 1]
-
-
-@pytest.fixture
-def fresh() -> Iterator[None]:
-    """Nothing that was found out about the library is remembered, before or after."""
-    remembered = (native.missing, native.isa, native.version)
-    for function in remembered:
-        function.cache_clear()
-    yield
-    for function in remembered:
-        function.cache_clear()
-
-
-@pytest.mark.usefixtures("fresh")
-def test_without_the_library(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(native, "library_path", lambda: None)
-    text = "edgeacts' kernels were not built: install a C++ compiler (g++ or clang++) and run pip install again, with --force-reinstall --no-deps"
-    assert native.missing() == text
-    assert not native.available()
-    table = cases()["silu"].table
-    for call in (
-        lambda: native.apply(table, np.ones(3, np.float32)),
-        lambda: native.apply_at(table, 0, None, 0, 0, 1),
-        native.isa,
-        native.version,
-        lambda: native.has("plain"),
-    ):
-        with pytest.raises(NotAvailable, match=f"^{re.escape(text)}$"):
-            call()
-
-
-@pytest.mark.usefixtures("fresh")
-def test_a_library_that_is_none(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    broken = tmp_path / "_kernels.so"
-    broken.write_bytes(b"\x7fELF and then nothing")
-    monkeypatch.setattr(native, "library_path", lambda: broken)
-    assert re.match(
-        r"edgeacts' kernels cannot be loaded \(.*_kernels\.so.*\): install a C\+\+ compiler",
-        str(native.missing()),
-    )
-
-
-@built
-@pytest.mark.usefixtures("fresh")
-def test_a_library_of_another_version(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(native, "NUMBERS", NUMBERS + 1)
-    assert str(native.missing()).startswith(
-        "edgeacts' kernels were built from another version: install a C++"
-    )
-
-
-@built
-def test_version_names_the_library() -> None:
-    assert re.fullmatch(r"[0-9a-f]{16}", native.version())
-
-
-# ---- the sources
-
-
-def test_every_source_is_compiled_and_every_header_is_named() -> None:
-    (module,) = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["ext-modules"]
-    assert module["optional"] is True
-    for key, patterns in (("sources", ["*.cc"]), ("depends", ["*.h", "*.inc"])):
-        tree = {f.relative_to(ROOT).as_posix() for pattern in patterns for f in SOURCES.glob(pattern)}
-        assert set(module[key]) == tree
-        assert len(module[key]) == len(tree)
-
-
-def test_both_languages_have_the_same_constants() -> None:
-    text = (SOURCES / "table.h").read_text()
-    constants = {k: int(v) for k, v in re.findall(r"constexpr \w+ (k\w+) = (\d+);", text)}
-    assert constants == {
-        "kFormat": piecewise.FORMAT,
-        "kWide": piecewise.WIDE_SEGMENTS,
-        "kWideDegree": piecewise.WIDE_DEGREE,
-        "kNarrow": piecewise.NARROW_SEGMENTS,
-        "kNarrowDegree": piecewise.NARROW_DEGREE,
-        "kHeader": piecewise._HEADER,
-        "kGridHeader": piecewise._GRID_HEADER,
-        "kQuotientHeader": quotient.HEADER,
-        "kQuotientDegree": quotient.DEGREE,
-        "kPowerDegree": quotient.POWER_DEGREE,
-        "kPowerQuotientDegree": quotient.POWER_QUOTIENT_DEGREE,
-        "kLanes": 8,
-    }
-    tails = {k: float(v) for k, v in re.findall(r"(Clamp|Flat|Line|Same) = (\d)", text)}
-    assert tails == {
-        "Clamp": piecewise._CLAMP, "Flat": piecewise._FLAT, "Line": piecewise._LINE, "Same": piecewise._SAME
-    }  # fmt: skip
-    assert max(piecewise.WIDE_DEGREES) == piecewise.WIDE_DEGREE
