@@ -1,12 +1,9 @@
-"""Compiled models on disk: found again, rebuilt, refused, replaced by the model as it is, and loaded without edgeacts."""
+"""Compiled models on disk: found again, rebuilt, refused, and replaced by the model as it is."""
 
 import json
 import logging
 import os
 import shutil
-import subprocess
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,77 +11,18 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 import pytest
-from accelerating import build, normal, stock_session
+from compiled_models import FEED, assert_runs, entries, network
 from onnx import external_data_helper
 
-import edgeacts
 from edgeacts import native
-from edgeacts.acceleration import cache, compiling, opening, rewriting, writing
+from edgeacts.acceleration import cache, compiling, opening, rewriting
 from edgeacts.acceleration.manifest import Manifest
 from edgeacts.acceleration.rewriting import DOMAIN
 from edgeacts.errors import UsageError
 from edgeacts.piecewise import NUMBERS
 from edgeacts.runtimes import open_runtime, open_session
 
-FEED = {"x": normal(2, 3, 17, 12)}
-# Of a millisecond's work no timing can say which is faster.
-FAST = (
-    "compiling.times_in_turn = lambda sessions, feed: {n: [1.0 if n == 'stock' else 0.5] for n in sessions}"
-)
-
-
-@pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The cache."""
-    monkeypatch.setenv("EDGEACTS_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr(
-        compiling,
-        "times_in_turn",
-        lambda sessions, feed: {n: [1.0 if n == "stock" else 0.5] for n in sessions},
-    )
-    return tmp_path / "cache"
-
-
-def network() -> onnx.ModelProto:
-    return build(
-        """(float[n, 3, h, k] x) => (float[n, 32, p, q] y) { a = Conv(x, w) b = edgeacts.Mish(a)
-        c = Conv<pads=[1,1,1,1], group=32>(b, d) y = edgeacts.Nish(c) }""",
-        w=(32, 3, 3, 3), d=(32, 1, 3, 3),
-    )  # fmt: skip
-
-
-@pytest.fixture
-def model(tmp_path: Path) -> Path:
-    path = tmp_path / "model.onnx"
-    onnx.save(network(), path)
-    return path
-
-
-@pytest.fixture
-def broken(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Nothing can be compiled."""
-
-    def fail(*_: Any, **__: Any) -> None:
-        raise AssertionError("it was compiled again")
-
-    monkeypatch.setattr(opening, "compile_model", fail)
-    yield
-    monkeypatch.undo()
-
-
-def entries(folder: Path) -> list[Path]:
-    """What is in the cache; nothing temporary is."""
-    found = [p for p in folder.iterdir() if p.name[0] != "."]
-    assert all(p.name.endswith(".lock") for p in folder.iterdir() if p.name[0] == "."), list(folder.iterdir())
-    return found
-
-
-def assert_runs(model: Path, session: Any, kernels: bool = True) -> None:
-    assert isinstance(session, ort.InferenceSession)
-    options = session.get_session_options()
-    assert (options.graph_optimization_level == ort.GraphOptimizationLevel.ORT_DISABLE_ALL) == kernels
-    (wanted,), (got,) = stock_session(model).run(None, FEED), session.run(None, FEED)
-    np.testing.assert_allclose(got, wanted, rtol=0, atol=3e-5 * np.abs(wanted).max())
+pytestmark = pytest.mark.usefixtures("folder")
 
 
 def test_second_open_finds_the_first(model: Path, folder: Path, request: pytest.FixtureRequest) -> None:
@@ -343,192 +281,3 @@ def test_only_the_cpu(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_file_in_the_runtimes_own_format(model: Path) -> None:
     with pytest.raises(UsageError, match="is in ORT's own format"):
         open_session(model.rename(model.with_suffix(".ort")), accelerate=True)
-
-
-# ---- processes
-
-_OPENERS = f"""
-import json, os, random, signal, sys, tempfile, time
-from pathlib import Path
-import numpy as np
-from edgeacts.acceleration import cache, compiling, opening
-from edgeacts.runtimes import open_session
-{FAST}
-model, feed, out = sys.argv[1], dict(np.load(sys.argv[2])), Path(sys.argv[3])
-
-def opener(name, prepare=lambda: None):
-    child = os.fork()
-    if child:
-        return child
-    try:
-        prepare()
-        session = open_session(model, accelerate=True)
-        np.save(out / name, session.run(None, feed)[0])
-        os._exit(0 if int(session.get_session_options().graph_optimization_level) == 0 else 3)
-    finally:
-        os._exit(9)
-
-def wait(child):
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-"""
-_AT_ONCE = (
-    _OPENERS
-    + """
-read, write = os.pipe()
-children = [opener(f"{i}.npy", lambda: (os.close(write), os.read(read, 1))) for i in range(4)]
-os.close(read)
-os.close(write)  # they start together
-print([wait(child) for child in children])
-"""
-)
-_KILLED = (
-    _OPENERS
-    + """
-def dies(owner, name, call):
-    real, calls = getattr(owner, name), []
-    def patched(*args, **kwargs):
-        calls.append(1)
-        if len(calls) == call:
-            os.kill(os.getpid(), signal.SIGKILL)
-        return real(*args, **kwargs)
-    return lambda: setattr(owner, name, patched)
-
-def gone():
-    for entry in Path(os.environ["EDGEACTS_CACHE"]).glob("[!.]*"):
-        cache.shutil.rmtree(entry)
-
-moments = [
-    dies(opening, "compile_model", 1), dies(compiling, "rewrite", 2), dies(opening, "write_entry", 1),
-    dies(cache, "_write", 1), dies(os, "fsync", 1), dies(cache, "_write", 2), dies(os, "fsync", 2),
-    dies(cache.shutil, "rmtree", 1), dies(Path, "rename", 1), dies(opening, "kernel_options", 1),
-]
-results = []
-for index, prepare in enumerate(moments):
-    gone()
-    results.append((wait(opener("killed.npy", prepare)), wait(opener(f"{index}.npy"))))
-random.seed(0)
-for index in range(5):  # at any moment of what takes about a tenth of a second
-    gone()
-    child = opener("killed.npy")
-    time.sleep(random.uniform(0, 0.15))
-    os.kill(child, signal.SIGKILL)
-    wait(child)
-    results.append((-9, wait(opener(f"{index + 20}.npy"))))
-print(results)
-"""
-)
-
-
-def run_openers(program: str, model: Path, tmp_path: Path) -> Any:
-    (tmp_path / "out").mkdir()
-    np.savez(tmp_path / "feed.npz", **FEED)
-    arguments = [str(model), str(tmp_path / "feed.npz"), str(tmp_path / "out")]
-    done = subprocess.run(
-        [sys.executable, "-c", program, *arguments], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    (wanted,) = stock_session(model).run(None, FEED)
-    outputs = [np.load(p) for p in (tmp_path / "out").iterdir()]
-    for output in outputs:
-        np.testing.assert_allclose(output, wanted, rtol=0, atol=3e-5 * np.abs(wanted).max())
-    return json.loads(done.stdout.replace("(", "[").replace(")", "]")), outputs
-
-
-def test_openers_at_once(model: Path, folder: Path, tmp_path: Path) -> None:
-    codes, outputs = run_openers(_AT_ONCE, model, tmp_path)
-    assert codes == [0] * 4
-    assert all(np.array_equal(output, outputs[0]) for output in outputs)
-    assert len(outputs) == 4
-    assert len(entries(folder)) == 1
-
-
-def test_killed_openers(model: Path, folder: Path, tmp_path: Path) -> None:
-    codes, _ = run_openers(_KILLED, model, tmp_path)
-    assert codes == [[-9, 0]] * 15
-    assert len(entries(folder)) == 1
-
-
-# ---- files for programs of one's own
-
-_PLAIN = """
-import importlib.util, sys
-sys.path[:0] = sys.argv[5:]
-assert importlib.util.find_spec("edgeacts") is None
-import numpy, onnxruntime
-options = onnxruntime.SessionOptions()
-options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
-options.register_custom_ops_library(sys.argv[2])
-session = onnxruntime.InferenceSession(sys.argv[1], options, providers=["CPUExecutionProvider"])
-numpy.save(sys.argv[4], session.run(None, dict(numpy.load(sys.argv[3])))[0])
-assert "edgeacts" not in sys.modules
-"""
-
-
-def test_files_load_without_edgeacts(model: Path, tmp_path: Path) -> None:
-    written = edgeacts.accelerate(model, tmp_path / "out")
-    names = sorted(p.name for p in (tmp_path / "out").iterdir())
-    assert names == ["LOADING.md", "libedgeacts_kernels.so", "manifest.json", "model.onnx"]
-    assert written.library == tmp_path / "out" / "libedgeacts_kernels.so"
-    assert Manifest.read(tmp_path / "out" / "manifest.json") == written.manifest
-    guide = (tmp_path / "out" / "LOADING.md").read_text()
-    assert all(word in guide for word in ("Java", "C#", "C++", ort.__version__, "libedgeacts_kernels.so"))
-    np.savez(tmp_path / "feed.npz", **FEED)
-    moved = (tmp_path / "out").rename(tmp_path / "elsewhere")
-    arguments = [
-        moved / "model.onnx",
-        moved / "libedgeacts_kernels.so",
-        tmp_path / "feed.npz",
-        tmp_path / "y.npy",
-    ]
-    packages = Path(ort.__file__).parents[1]
-    command = [sys.executable, "-I", "-S", "-c", _PLAIN, *arguments, packages]
-    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, check=False, cwd=tmp_path)
-    assert done.returncode == 0, done.stderr
-    (here,) = open_session(model, accelerate=True).run(None, FEED)
-    np.testing.assert_array_equal(np.load(tmp_path / "y.npy"), here)
-
-
-def test_nothing_compiled_writes_no_library(
-    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(compiling, "times_in_turn", lambda sessions, feed: {n: [1.0] for n in sessions})
-    written = edgeacts.accelerate(model, tmp_path / "out")
-    assert written.library is None
-    assert sorted(p.name for p in (tmp_path / "out").iterdir()) == [
-        "LOADING.md",
-        "manifest.json",
-        "model.onnx",
-    ]
-    assert (tmp_path / "out" / "model.onnx").read_bytes() == model.read_bytes()
-    assert (
-        "Nothing was compiled: nothing is surely faster here" in (tmp_path / "out" / "LOADING.md").read_text()
-    )
-
-
-def test_library_of_an_earlier_run_does_not_stay(
-    model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    edgeacts.accelerate(model, tmp_path / "out")
-    monkeypatch.setattr(native, "missing", lambda: "not built")
-    assert edgeacts.accelerate(model, tmp_path / "out").library is None
-    assert not (tmp_path / "out" / writing._LIBRARY.get(sys.platform, "libedgeacts_kernels.so")).exists()
-
-
-def test_external_weights_stay_with_the_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A model that is best as it is can be loaded from the folder that was written."""
-    onnx.save(
-        network(), tmp_path / "m.onnx", save_as_external_data=True, location="weights", size_threshold=0
-    )
-    monkeypatch.setattr(native, "missing", lambda: "not built")
-    written = edgeacts.accelerate(tmp_path / "m.onnx", tmp_path / "out")
-    (got,) = stock_session(written.model).run(None, FEED)
-    np.testing.assert_array_equal(got, stock_session(tmp_path / "m.onnx").run(None, FEED)[0])
-
-
-def test_accelerate_names_what_is_wrong(model: Path, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="does not exist"):
-        edgeacts.accelerate(tmp_path / "none.onnx", tmp_path / "out")
-    with pytest.raises(UsageError, match="is a file, --out needs a folder"):
-        edgeacts.accelerate(model, model)
-    with pytest.raises(UsageError, match="would be written over"):
-        edgeacts.accelerate(model, model.parent)
