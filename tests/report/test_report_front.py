@@ -1,5 +1,6 @@
 """The front, what is said of points off it, ratios with intervals, and verdict words that respect them."""
 
+import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -61,6 +62,18 @@ def test_front_is_what_nothing_beats(tmp_path: Path, maker: Any) -> None:
     told = {point.name: standing(point, found, front(found)) for point in found}
     assert told == {"relu": "on the front", "mish": "on the front", "sau": "on the front",
                     "nish": "cannot tell", "tanhexp": "cannot tell"}  # fmt: skip
+
+
+def test_of_two_that_are_equally_fast_the_more_accurate_one_is_on_the_front(
+    tmp_path: Path, maker: Any
+) -> None:
+    variants, settings, _ = understood(
+        trained_and_timed(maker, tmp_path, {"relu": (300, 1e6), "mish": (340, 1e6), "nish": (350, 2e6)})
+    )
+    found = points(variants, settings)
+    same = [dataclasses.replace(p, latency_ns=1e6) if p.name != "nish" else p for p in found]
+    for order in (same, same[::-1]):
+        assert [point.name for point in front(order)] == ["mish", "nish"]
 
 
 def test_clearly_behind_needs_both_intervals(tmp_path: Path, maker: Any) -> None:
