@@ -170,7 +170,8 @@ def summary(record: QuantizationRecord) -> str:
         lines.append(f"{name:<20} {_cells(trial.error)}")
     lines.append(f"{'chosen':<20} {_cells(record.exact)}  {record.chosen}")
     lines.append(f"{'as it runs here':<20} {_cells(record.deployed)}")
-    kept = ", ".join(row.layer for row in record.layers if row.kept_float)
+    measured_ones = (row.layer for row in record.layers if row.kept_float)
+    kept = ", ".join(dict.fromkeys((*measured_ones, *record.float_layers)))  # the gate puts others back
     measured = "" if record.layers else " (the error is small enough, or layers were not to be measured)"
     lines.append(wrapped(f"in float: {kept or 'no layer' + measured}"))
     lines += [

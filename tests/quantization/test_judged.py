@@ -4,14 +4,18 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import onnx
 import pytest
+import quantized_records
 from coarse import coarsened
 from quantizing import exported
 from tinted import tinted_digits
 
 from edgeacts import data
+from edgeacts.circumstances import circumstances
 from edgeacts.cli import main
+from edgeacts.cli.quantize import summary
 from edgeacts.errors import UsageError
 from edgeacts.files import sha256_file
 from edgeacts.quantization import Quantized, QuantizeSettings, layers_of, post_training, product_nodes
@@ -211,6 +215,17 @@ def test_options_that_do_not_go_together(
     code, _, err = ran(capsys, model, "--data", "tinted", "--out", tmp_path, *options)
     assert code == 2
     assert text in err
+
+
+def test_the_summary_names_layers_that_the_gate_put_back() -> None:
+    record = quantized_records.quantization("f" * 64, "e" * 64, circumstances(), {"Mish": 35})
+    assert "in float: node_stem\n" in summary(record)
+    put_back = msgspec.structs.replace(record, float_layers=("node_stem", "node_head"))
+    assert "in float: node_stem, node_head\n" in summary(put_back)
+    unmeasured = msgspec.structs.replace(record, layers=(), float_layers=("node_head",))
+    assert "in float: node_head\n" in summary(unmeasured)
+    none = msgspec.structs.replace(record, layers=(), float_layers=())
+    assert "in float: no layer (the error is small enough" in summary(none)
 
 
 def test_doctor_says_whether_this_machine_saturates(capsys: pytest.CaptureFixture[str]) -> None:

@@ -85,6 +85,21 @@ def test_clearly_behind_needs_both_intervals(tmp_path: Path, maker: Any) -> None
     assert told == {"relu": "on the front", "mish": "behind", "nish": "cannot tell"}
 
 
+def test_a_point_that_is_no_choice_puts_no_other_behind(tmp_path: Path, maker: Any) -> None:
+    folder = trained_and_timed(
+        maker, tmp_path, {"relu": (320, 1e6), "mish": (358, 1e6), "nish": (312, 3e6), "sau": (250, 3e6)}
+    )
+    maker.verdict("mish", "fail").write(folder / "mish" / "verdict.json")
+    variants, settings, _ = understood(folder)
+    found = points(variants, settings)
+    told = {point.name: standing(point, found, front(found)) for point in found}
+    assert told == {
+        "relu": "on the front", "mish": "parity failed", "nish": "cannot tell", "sau": "behind",
+    }  # fmt: skip
+    by_name = {point.name: point for point in found}
+    assert by_name["nish"].clearly_behind(by_name["mish"])
+
+
 def test_failed_parity_is_no_choice(tmp_path: Path, maker: Any) -> None:
     folder = trained_and_timed(maker, tmp_path, {"relu": (300, 1e6), "mish": (340, 3e6)})
     maker.verdict("mish", "fail").write(folder / "mish" / "verdict.json")
