@@ -140,6 +140,28 @@ def test_points_carry_both_intervals_and_their_numbers(whole_run: Path) -> None:
     assert row[8].text == "0 of 360"
 
 
+def test_the_front_is_a_dotted_stair_and_alone_named_where_runtimes_share_a_plot(whole_run: Path) -> None:
+    variants, settings, colours = understood(whole_run)
+    found = points(variants, settings)
+    best = front(found)
+    plot = front_plots(variants, colours, settings)[0]
+    (line,) = [t for t in plot.figure.data if t.meta.get("front")]
+    assert line.x == tuple(point.latency_ns / 1e6 for point in best)
+    assert line.y == tuple(point.accuracy for point in best)
+    assert (line.line.shape, line.line.dash) == ("hv", "dot")
+    drawn = [t for t in plot.figure.data if "activation" in t.meta]
+    named = [(t.meta["activation"], t.meta["setting"]) for t in drawn if t.text[0]]
+    assert named
+    assert set(named) <= {(p.variant.look, p.timing.setting.name) for p in best}
+    first, second = (setting.name for setting in settings)
+    open_in = {
+        name: {t.marker.symbol.endswith("-open") for t in drawn if t.meta["setting"] == name}
+        for name in (first, second)
+    }
+    assert open_in == {first: {False}, second: {True}}
+    assert f"Filled: {first}; hollow: {second}." in plot.note
+
+
 def test_precisions_and_models_are_points_and_filters_of_their_own(run_folder: Path, maker: Any) -> None:
     path = run_folder / "bench" / "latency.json"
     record = LatencyRecord.read(path)

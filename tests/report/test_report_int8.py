@@ -319,7 +319,10 @@ def test_page_csv_and_markdown_agree(folder: Path, tmp_path: Path) -> None:
     row = next(r for r in rows if r["variant"] == EIGHT)
     assert (float(row["test_accuracy"]), row["accuracy_of"]) == (0.958, "INT8 in ONNX Runtime")
     assert float(row["points_lost"]) == pytest.approx(0.2)
+    drop = quantized.drop(3, 1)
+    assert (float(row["points_lost_low"]), float(row["points_lost_high"])) == (drop.low, drop.high)
     assert row["gate"] == "cannot tell"
+    assert row["float_nodes"] == "1"
     assert float(row["size_ratio"]) == 2_500_000 / 9_012_345
     assert (
         0.57
