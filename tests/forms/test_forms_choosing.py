@@ -16,7 +16,7 @@ from edgeacts.circumstances import circumstances
 from edgeacts.errors import DamagedFile, UsageError
 from edgeacts.forms import DOMAIN, Choice, choose_for, function, operator_name, options
 from edgeacts.forms.generating import generated_forms
-from edgeacts.forms.tuned import DEFAULTS, fastest, form_of, measured_forms, program_of, steps_of, user_file
+from edgeacts.forms.tuned import DEFAULTS, fastest, form_of, measured, program_of, steps_of, user_file
 from edgeacts.oracles import float64
 from edgeacts.records import TunedActivation, TunedForm, TuningEntry, TuningRecord
 
@@ -59,7 +59,7 @@ def tuning_file(path: Path, *forms: TunedForm, name: str = "mish", **changes: ob
 @pytest.mark.parametrize("runtime", RUNTIMES)
 @pytest.mark.parametrize("name", ["mish", "tanhexp", "nish", "silu", "gelu", "sau"])
 def test_catalogue_is_measured(name: str, runtime: str) -> None:
-    known = measured_forms(activation(name), {}, runtime=runtime, precision="f32")
+    known = measured(activation(name), {}, runtime=runtime, precision="f32")
     assert known is not None
     assert known.source == "edgeacts"
     assert known.entry.circumstances.cpu
@@ -138,7 +138,7 @@ def test_values_that_differ_keep_the_definitions_forms() -> None:
 
 
 def test_other_value_of_a_parameter_is_not_the_measured_one() -> None:
-    assert measured_forms(activation("silu"), {"beta": 1.5}, runtime="openvino", precision="f32") is None
+    assert measured(activation("silu"), {"beta": 1.5}, runtime="openvino", precision="f32") is None
     choice = choose_for(activation("silu"), [{"beta": 1.5}], tolerance=1e-3)
     x = np.linspace(-20, 20, 2001).astype(np.float32)
     error = np.abs(in_onnxruntime(choice, x) - float64(activation("silu"), x, beta=1.5)) / np.maximum(
@@ -194,7 +194,7 @@ def test_as_fast_within_a_percent_means_the_smaller_error(tmp_path: Path) -> Non
 
 def test_formula_that_changed_is_not_taken(tmp_path: Path) -> None:
     path = tuning_file(tmp_path / "t.json", tuned("exact", 0.0, 1.0), formula="x*tanh(log(2 + exp(x)))")
-    known = measured_forms(activation("mish"), {}, runtime="openvino", precision="f32", tuning=path)
+    known = measured(activation("mish"), {}, runtime="openvino", precision="f32", tuning=path)
     assert known is not None
     assert known.source == "edgeacts"
 
