@@ -17,9 +17,9 @@ from edgeacts.errors import EdgeactsError, one_line
 from edgeacts.exporters.to_openvino import carried_metadata, write_ir
 from edgeacts.quantization.metadata import KEY
 from edgeacts.quantization.openvino_bodies import NATIVE, NativeBody, build_native, native_bodies
-from edgeacts.quantization.openvino_fits import Gate, fit
+from edgeacts.quantization.openvino_fits import Gate, Seen, fit
 from edgeacts.quantization.openvino_nncf import PLACEMENTS, depthwise_names, load_nncf, quantize_model
-from edgeacts.quantization.openvino_ranges import Range, input_ranges
+from edgeacts.quantization.openvino_ranges import inputs_seen
 from edgeacts.quantization.openvino_units import Unit, Wiring, build_gate, evaluator, find_units
 from edgeacts.runtimes.openvino_reading import ReadModel, read_file
 
@@ -63,10 +63,10 @@ class Variants:
         self._read = read_file(path)
         self.float_model = _folded(self._read.model)
         self.units = find_units(self.float_model, self._read.activations)
-        self._ranges: dict[str, Range] | None = None
+        self._seen: dict[str, Seen] | None = None
         self._native: Mapping[str, NativeBody] | None = None
         self._functions: dict[str, Callable[[NDArray[np.float64]], NDArray[np.float64]]] = {}
-        self._fits: dict[tuple[str, Range, float], Gate | None] = {}
+        self._fits: dict[tuple[str, Seen, float], Gate | None] = {}
 
     @property
     def placements(self) -> tuple[str, ...]:
@@ -151,17 +151,15 @@ class Variants:
     def _gate(self, unit: Unit, share: float, step: Step) -> Gate | None:
         if unit.cheap or unit.signature is None:
             return None
-        if self._ranges is None:
-            self._ranges = input_ranges(
-                self.float_model, self.units, self._images, batch=self._batch, step=step
-            )
-        low, high = outward(self._ranges[unit.name])
-        key = (unit.signature, (low, high), share)
+        if self._seen is None:
+            self._seen = inputs_seen(self.float_model, self.units, self._images, batch=self._batch, step=step)
+        seen = rounded(self._seen[unit.name])
+        key = (unit.signature, seen, share)
         if key not in self._fits:
             function = self._function(unit)
-            values = function(np.linspace(low, high, 257))
+            values = function(np.linspace(seen.low, seen.high, 257))
             size = (float(values.max()) - float(values.min())) / STEPS
-            self._fits[key] = fit(function, low, high, share * size)
+            self._fits[key] = fit(function, seen, share * size)
         return self._fits[key]
 
     def _function(self, unit: Unit) -> Callable[[NDArray[np.float64]], NDArray[np.float64]]:
@@ -171,10 +169,11 @@ class Variants:
         return self._functions[signature]
 
 
-def outward(found: Range) -> Range:
-    """The range widened to quarters: inputs that were not calibrated on reach a little further, and ranges become alike."""
-    low, high = np.floor(found[0] * 4) / 4, np.ceil(found[1] * 4) / 4
-    return float(low), float(max(high, low + 0.25))
+def rounded(found: Seen) -> Seen:
+    """The range widened to quarters, mean and deviation in eighths: inputs to come reach a little further, fits become alike."""
+    low, high = np.floor(found.low * 4) / 4, np.ceil(found.high * 4) / 4
+    mean, deviation = np.round(found.mean * 8) / 8, max(1.0, np.ceil(found.deviation * 8)) / 8
+    return Seen(float(low), float(max(high, low + 0.25)), float(mean), float(deviation))
 
 
 def _name_anew(model: Any, kept: set[str]) -> None:
