@@ -15,6 +15,7 @@ from edgeacts.program import Steps as Collector
 from edgeacts.records import TunedActivation, TunedForm, TunedSetting, TuningEntry, TuningRecord
 from edgeacts.records.tuning import Steps
 
+SHIPPED = "edgeacts"  # the source of what ships with the package
 SAME = 0.01  # share by which costs may differ and count as one
 FLOAT = "float"  # the placement of the network that is not quantized
 VARIABLE = "EDGEACTS_TUNING"
@@ -70,7 +71,7 @@ def measured(
             for one in entry.activations:
                 known = one.activation == activation.name and one.formula == str(activation.formula)
                 if known and one.parameters == activation.values(values):
-                    return Measured(one, entry, "edgeacts" if path == DEFAULTS else str(path))
+                    return Measured(one, entry, SHIPPED if path == DEFAULTS else str(path))
     return None
 
 

@@ -1,6 +1,7 @@
 """Which form a runtime gets: by measurements, by its operations, and what tuning files may hold."""
 
 import json
+import shutil
 from pathlib import Path
 
 import msgspec
@@ -11,11 +12,12 @@ import pytest
 from onnx import TensorProto, helper, inliner
 from own_activations import OWN
 
-from edgeacts.activations import activation
+from edgeacts.activations import activation, catalogue
 from edgeacts.circumstances import circumstances
 from edgeacts.errors import DamagedFile, UsageError
-from edgeacts.forms import DOMAIN, Choice, choose_for, function, operator_name, options
-from edgeacts.forms.generating import generated_forms
+from edgeacts.forms import DOMAIN, Choice, choose_for, choosing, function, operator_name, options
+from edgeacts.forms.certificate import certify
+from edgeacts.forms.generating import generated_forms, subject_of
 from edgeacts.forms.tuned import DEFAULTS, fastest, form_of, measured, program_of, steps_of, user_file
 from edgeacts.oracles import float64
 from edgeacts.records import TunedActivation, TunedForm, TuningEntry, TuningRecord
@@ -54,6 +56,34 @@ def tuning_file(path: Path, *forms: TunedForm, name: str = "mish", **changes: ob
 
 
 # ---- what ships
+
+
+@pytest.mark.parametrize("name", sorted(catalogue()))
+def test_bounds_that_ship_are_what_certifying_anew_gives(name: str) -> None:
+    """They are believed: certifying took a third of a second of each process's first export."""
+    definition, seen = activation(name), set()
+    for entry in TuningRecord.read(DEFAULTS).entries:
+        for one in entry.activations:
+            for form in one.forms if one.activation == name else ():
+                if form.steps is not None and form.steps not in seen:
+                    seen.add(form.steps)
+                    subject = subject_of(definition, one.parameters)
+                    bound = certify(program_of(form.steps), subject)
+                    assert bound == pytest.approx(form.bound, rel=1e-3), (entry.runtime, form.name)
+
+
+def test_only_what_ships_is_believed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    monkeypatch.setattr(choosing, "certify", lambda *what: asked.append(what) or 0.0)
+    choosing._certified.cache_clear()
+    try:
+        mish = activation("mish")
+        choose_for(mish)
+        assert not asked
+        choose_for(mish, tuning=Path(shutil.copy(DEFAULTS, tmp_path / "copy.json")))
+        assert asked
+    finally:
+        choosing._certified.cache_clear()
 
 
 @pytest.mark.parametrize("runtime", RUNTIMES)
