@@ -94,7 +94,27 @@ def model_forms(model: onnx.ModelProto, *, tolerance: float, tuning: str | None)
             by_operator[operator], occurring, runtime="openvino", tolerance=tolerance, tuning=tuning
         )
         result[operator] = f"{choice.form.name}, within {choice.bound:.1e}: {choice.reason}"
-    return result
+    return result | _per_channel(model, [f"{operator}PerChannel" for operator in by_operator])
+
+
+def _per_channel(model: onnx.ModelProto, known: Sequence[str]) -> dict[str, str]:
+    """Of functions whose parameters are inputs: the body that travels for OpenVINO, or why there is none."""
+    from edgeacts.bodies import DOMAIN, chosen_bodies
+
+    bodies = chosen_bodies(model, "openvino", "f32", "the model")
+    here = [f.name for f in model.functions if f.domain == DOMAIN and (f.name in known or len(f.input) > 1)]
+    why = (
+        "as the file computes it: its parameters differ by channel, and a form of its own needs a function g(s·x)/s of one "
+        "parameter s that is nowhere 0, or an operator that takes the parameter"
+    )
+    return {
+        name: (
+            f"{bodies[name].form}, within {bodies[name].bound:.1e}: of x times the channel's parameter, for all channels"
+            if name in bodies
+            else why
+        )
+        for name in here
+    }
 
 
 def add_arguments(parser: Any) -> None:
