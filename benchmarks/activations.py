@@ -1,9 +1,10 @@
 """What an activation costs in ONNX Runtime: stock exports against accelerated sessions. Writes benchmarks/activations.json.
 
-    python benchmarks/activations.py [--into README.md] [--rounds 40] [--models mobilenet_v2,...]
+    python benchmarks/activations.py [--into README.md] [--rounds 40] [--models mobilenet_v2,...] [--resume]
 
 Every network is exported twice for each activation: as torch.onnx.export writes the formula typed by hand ("stock"), and by
 edgeacts. All variants of a network run in turn, in a new random order each round; ratios are of medians of the same run.
+The file is written after every part: a run that was cut off goes on with --resume.
 """
 
 from __future__ import annotations
@@ -13,12 +14,13 @@ import json
 import statistics
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from resuming import folder_of, started
 from torch import Tensor, nn
 from tqdm import tqdm
 
@@ -96,9 +98,10 @@ def export(network: str, folder: Path) -> dict[str, Path]:
     paths = {}
     for name in tqdm(ACTIVATIONS, desc=f"export {network}", leave=False):
         for kind, source in (("stock", lambda _: STOCK[name]()), ("ours", name)):  # noqa: B023  used at once
-            model = live(edgeacts.build_model(network, activation=source))
-            paths[f"{name}-{kind}"] = folder / f"{network}-{name}-{kind}.onnx"
-            to_onnx(model, example, paths[f"{name}-{kind}"], input_names=["image"], output_names=["logits"])
+            path = paths[f"{name}-{kind}"] = folder / f"{network}-{name}-{kind}.onnx"
+            if not path.exists():
+                model = live(edgeacts.build_model(network, activation=source))
+                to_onnx(model, example, path, input_names=["image"], output_names=["logits"])
     return paths
 
 
@@ -216,6 +219,24 @@ def summary(record: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def measured(record: dict[str, Any], network: str, folder: Path) -> Iterator[None]:
+    """Put what is missing of a network into the record, a part at a time."""
+    done = {(s["network"], s["threads"]) for s in record["settings"]}
+    missing = [threads for threads in (1, 2) if (NETWORKS[network], threads) not in done]
+    if not missing:
+        return
+    paths = export(network, folder)
+    if "opening" not in record:
+        record["opening"] = opening(paths["mish-ours"])
+        yield
+    for threads in missing:
+        result = measure(paths, threads, record["rounds"])
+        record["settings"].append(
+            {"network": NETWORKS[network], "threads": threads, "rows": rows(result), **result}
+        )
+        yield
+
+
 def main() -> None:
     """Measure, write the JSON, and the README's part."""
     parser = argparse.ArgumentParser(
@@ -225,27 +246,20 @@ def main() -> None:
     parser.add_argument("--into", type=Path, help="Markdown file to put the table into")
     parser.add_argument("--rounds", type=int, default=40)
     parser.add_argument("--models", default=",".join(NETWORKS), help="comma-separated")
+    parser.add_argument("--resume", action="store_true", help="keep the parts that an interrupted run wrote")
+    parser.add_argument("--work", type=Path, help="folder to keep exported networks in, for the next run")
     arguments = parser.parse_args()
-    settings = []
-    with tempfile.TemporaryDirectory(prefix="edgeacts-bench-") as folder:
-        opened: dict[str, float] = {}
+    settings = {"rounds": arguments.rounds, "isa": native.isa()}
+    record = started(arguments.out, settings, resume=arguments.resume)
+    record["circumstances"] = to_builtins(circumstances())
+    with folder_of(arguments.work) as folder:
         for network in arguments.models.split(","):
-            paths = export(network, Path(folder))
-            opened = opened or opening(paths["mish-ours"])
-            for threads in (1, 2):
-                result = measure(paths, threads, arguments.rounds)
-                settings.append(
-                    {"network": NETWORKS[network], "threads": threads, "rows": rows(result), **result}
-                )
-    record = {
-        "circumstances": to_builtins(circumstances()),
-        "isa": native.isa(),
-        "rounds": arguments.rounds,
-        "settings": settings,
-        "opening": opened,
-        "kernel_ns": {name: native.measure(compile_table(activation(name))) for name in ACTIVATIONS},
-        "training_to_silu": training(arguments.rounds // 2),
-    }
+            for _ in measured(record, network, folder):
+                write_text_atomic(arguments.out, json.dumps(record, indent=1) + "\n")
+    if "kernel_ns" not in record:
+        record["kernel_ns"] = {name: native.measure(compile_table(activation(name))) for name in ACTIVATIONS}
+    if "training_to_silu" not in record:
+        record["training_to_silu"] = training(arguments.rounds // 2)
     write_text_atomic(arguments.out, json.dumps(record, indent=1) + "\n")
     text = summary(record)
     print(text)

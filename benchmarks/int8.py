@@ -1,6 +1,6 @@
 """What an INT8 network costs in ONNX Runtime with each activation, stock and accelerated. Writes benchmarks/int8.json.
 
-    python benchmarks/int8.py [--into README.md] [--rounds 40] [--models mobilenet_v2,...] [--activations relu,...]
+    python benchmarks/int8.py [--into README.md] [--rounds 40] [--models mobilenet_v2,...] [--activations relu,...] [--resume]
 
 Each network has live random weights and is quantized with calibration images of noise: speed needs no accuracy. All variants of a
 network run in turn on one thread, in a new random order each round; ratios are medians of the rounds' ratios, with the limits
@@ -14,7 +14,6 @@ import json
 import math
 import statistics
 import sys
-import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -22,6 +21,7 @@ from typing import Any
 import activations as floats
 import numpy as np
 import torch
+from resuming import folder_of, started
 from tqdm import tqdm
 
 import edgeacts
@@ -54,12 +54,14 @@ def export(network: str, names: Sequence[str], folder: Path) -> dict[str, Path]:
     """NAME's float file, and its INT8 twin as `NAME int8`."""
     paths = {}
     for name in tqdm(names, desc=f"export {network}", leave=False):
-        path = folder / f"{network}-{name}.onnx"
-        model = floats.live(edgeacts.build_model(network, activation=name))
-        example = torch.zeros(1, 3, SIZE, SIZE)
-        to_onnx(model, example, path, input_names=["image"], output_names=["logits"])
-        paths[name] = path
-        paths[f"{name} int8"] = quantized(path, images(2))
+        path = paths[name] = folder / f"{network}-{name}-ours.onnx"
+        if not path.exists():
+            model = floats.live(edgeacts.build_model(network, activation=name))
+            example = torch.zeros(1, 3, SIZE, SIZE)
+            to_onnx(model, example, path, input_names=["image"], output_names=["logits"])
+        int8_path = paths[f"{name} int8"] = path.with_suffix(".int8.onnx")
+        if not int8_path.exists():
+            quantized(path, images(2))
     return paths
 
 
@@ -161,22 +163,23 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=40)
     parser.add_argument("--models", default=",".join(NETWORKS), help="comma-separated")
     parser.add_argument("--activations", default=",".join(ACTIVATIONS), help="comma-separated, with relu")
+    parser.add_argument(
+        "--resume", action="store_true", help="keep the networks that an interrupted run wrote"
+    )
     arguments = parser.parse_args()
     names = tuple(arguments.activations.split(","))
-    settings = []
-    with tempfile.TemporaryDirectory(prefix="edgeacts-int8-") as folder:
+    isa = int8.isa() if native.available() else ""
+    settings = {"rounds": arguments.rounds, "isa": isa, "activations": names}
+    record = started(arguments.out, settings, resume=arguments.resume)
+    record["circumstances"] = to_builtins(circumstances())
+    with folder_of(arguments.work) as folder:
         for network in arguments.models.split(","):
-            paths = export(network, names, Path(folder))
-            found = rows(measure(paths, names, arguments.rounds), names)
-            settings.append({"network": NETWORKS[network], "rows": found})
-    record = {
-        "circumstances": to_builtins(circumstances()),
-        "isa": int8.isa() if native.available() else "",
-        "rounds": arguments.rounds,
-        "activations": names,
-        "settings": settings,
-        "lookup_gb_s": int8.measure_lookup(),
-    }
+            if all(one["network"] != NETWORKS[network] for one in record["settings"]):
+                paths = export(network, names, folder)
+                found = rows(measure(paths, names, arguments.rounds), names)
+                record["settings"].append({"network": NETWORKS[network], "rows": found})
+                write_text_atomic(arguments.out, json.dumps(record, indent=1) + "\n")
+    record["lookup_gb_s"] = int8.measure_lookup()
     write_text_atomic(arguments.out, json.dumps(record, indent=1) + "\n")
     text = summary(record)
     print(text)

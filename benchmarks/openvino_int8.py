@@ -37,11 +37,8 @@ from edgeacts.runtimes.openvino_ir import new_core
 from edgeacts.runtimes.openvino_reading import read_file
 
 SIZE, IMAGES = 224, 8
-NETWORKS = {
-    "mobilenet_v2": ("relu", "hardswish", "sau", "silu", "gelu", "mish", "tanhexp", "nish"),
-    "shufflenet_v2": ("relu", "mish", "tanhexp", "nish"),
-    "squeezenet1_1": ("relu", "mish", "tanhexp", "nish"),
-}
+ACTIVATIONS = ("relu", "hardswish", "sau", "silu", "gelu", "mish", "tanhexp", "nish")
+NETWORKS = ("mobilenet_v2", "shufflenet_v2", "squeezenet1_1")
 OUT = Path(__file__).with_suffix(".json")
 
 
@@ -180,7 +177,7 @@ def network_rows(work: Path, network: str, seconds: float) -> list[dict[str, Any
     import msgspec
 
     models, known = {}, {}
-    made = [a for a in NETWORKS[network] if (work / f"{network}-{a}" / "candidates.json").exists()]
+    made = [a for a in ACTIVATIONS if (work / f"{network}-{a}" / "candidates.json").exists()]
     for activation in made:
         models[activation, "float"] = read_file(portable(work, network, activation)).model
         folder = work / f"{network}-{activation}"
@@ -249,7 +246,7 @@ def main() -> None:
         elif part in ("variants", "networks"):
             for network in arguments.networks.split(","):
                 if part == "variants":
-                    for activation in NETWORKS[network]:
+                    for activation in ACTIVATIONS:
                         variants(arguments.work, network, activation)
                 else:
                     record.setdefault(part, {})[network] = network_rows(
