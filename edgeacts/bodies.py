@@ -102,6 +102,24 @@ def put_in(model: onnx.ModelProto, bodies: Mapping[str, Body]) -> None:
             function.CopyFrom(bodies[function.name].function)
 
 
+def adopt(model: onnx.ModelProto, bodies: Mapping[str, Body]) -> None:
+    """Make these bodies the file's own: functions, stated forms, and what other runtimes' bodies stand instead of.
+
+    Raises as `stated_forms` does.
+    """
+    before = {f.name: fingerprint(f) for f in model.functions if f.domain == DOMAIN}
+    put_in(model, bodies)
+    state_forms(model, bodies)
+    for entry in model.metadata_props:
+        if entry.key == METADATA_KEY:
+            told = json.loads(entry.value)
+            now = {operator: fingerprint(body.function) for operator, body in bodies.items()}
+            told["instead_of"] |= {
+                o: now[o] for o, old in told["instead_of"].items() if o in now and old == before[o]
+            }
+            entry.value = json.dumps(told, ensure_ascii=False, sort_keys=True)
+
+
 def stated_forms(model: onnx.ModelProto) -> dict[str, tuple[str, float]]:
     """Operator -> (form, bound), as the metadata state them. Raises ValueError and its like for what cannot be read."""
     found = {name: (str(f["form"]), float(f["bound"])) for name, f in _stated(model).items()}

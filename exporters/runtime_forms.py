@@ -13,6 +13,8 @@ from edgeacts.activations import catalogue
 from edgeacts.bodies import FORMS_KEY, Body, bodies_metadata
 from edgeacts.definition import Activation
 from edgeacts.forms import DOMAIN, TOLERANCE, choose_for, function
+from edgeacts.forms.costs import operators_cost
+from edgeacts.forms.scaled import scaled_body
 
 # Runtimes that read bodies of their own, and what they may be asked to compute in.
 RUNTIMES: Mapping[str, tuple[str, ...]] = {"openvino": ("f32", "bf16", "f16")}
@@ -43,7 +45,13 @@ def bodies_on(
     """Operator -> its fastest body on the runtime, for those where that is another one than the file's `own`."""
     found = {}
     for use in uses:
-        if use.per_channel:  # its parameters are inputs: only the forms that are written for that have a body
+        if use.per_channel:
+            scaled = scaled_body(
+                use.activation, use.points, use.per_channel, runtime=runtime, precision=precision,
+                tolerance=wish.tolerance, opset=wish.opset,
+            )  # fmt: skip
+            if scaled is not None and _cheaper(scaled[1], own[use.operator], runtime):
+                found[use.operator] = Body(scaled[0].form.name, scaled[0].bound, scaled[1])
             continue
         choice = choose_for(
             use.activation, use.points, runtime=runtime, precision=precision, tolerance=wish.tolerance,
@@ -53,6 +61,11 @@ def bodies_on(
         if list(body.node) != list(own[use.operator].node):
             found[use.operator] = Body(choice.form.name, choice.bound, body)
     return found
+
+
+def _cheaper(body: onnx.FunctionProto, own: onnx.FunctionProto, runtime: str) -> bool:
+    """Of forms for parameters per channel nothing is measured: by their operations."""
+    return operators_cost(body, runtime) < operators_cost(own, runtime)
 
 
 def bodies_text(uses: Sequence[Use], own: Mapping[str, onnx.FunctionProto], wish: Wish) -> str:

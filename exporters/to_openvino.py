@@ -12,7 +12,7 @@ from onnx.external_data_helper import load_external_data_for_model
 from onnx.inliner import inline_local_functions
 
 from edgeacts.bodies import METADATA_KEY as BODIES
-from edgeacts.bodies import Body
+from edgeacts.bodies import Body, chosen_bodies
 from edgeacts.errors import DamagedFile, EdgeactsError, UsageError, one_line
 from edgeacts.exporters.openvino_camera import check_camera, with_camera_input
 from edgeacts.files import atomic_path, sha256_file, write_bytes_atomic
@@ -67,7 +67,7 @@ def to_openvino(
     stated = {p.key: p.value for p in proto.metadata_props}
     asked = None if camera is None else check_camera(camera, _preprocessing(stated))
     anew = tolerance is not None or tuning is not None
-    bodies = _chosen_anew(proto, precision, tolerance, tuning) if anew else None
+    bodies = _chosen_anew(proto, precision, tolerance, tuning, str(source)) if anew else None
     read = read_proto(core, source, proto, precision, bodies)
     kept = carried_metadata(read.metadata, source)
     halve = precision == "f16"
@@ -89,14 +89,21 @@ def _preprocessing(stated: Mapping[str, str]) -> Preprocessing | None:
 
 
 def _chosen_anew(
-    proto: onnx.ModelProto, precision: str, tolerance: float | None, tuning: str | Path | None
+    proto: onnx.ModelProto, precision: str, tolerance: float | None, tuning: str | Path | None, where: str
 ) -> dict[str, Body]:
     from edgeacts.exporters.runtime_forms import Wish, bodies_on, uses_in
     from edgeacts.forms import TOLERANCE
 
     opset = next((o.version for o in proto.opset_import if not o.domain), 20)
     wish = Wish(TOLERANCE if tolerance is None else tolerance, opset, tuning)
-    return bodies_on("openvino", precision, uses_in(proto), {f.name: f for f in proto.functions}, wish)
+    uses, own = uses_in(proto), {f.name: f for f in proto.functions}
+    known = {use.operator for use in uses}
+    carried = {  # of functions with parameters per channel, whose values the catalogue's definition does not say
+        operator: body
+        for operator, body in chosen_bodies(proto, "openvino", precision, where).items()
+        if operator not in known and body.bound <= wish.tolerance
+    }
+    return carried | bodies_on("openvino", precision, uses, own, wish)
 
 
 def carried_metadata(stated: Mapping[str, str], source: Path) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -25,8 +26,13 @@ def runtime_forms(
     from edgeacts.forms.costs import COSTS
 
     found: dict[str, Any] = {}
-    for runtime in COSTS:
-        asked: dict[str, Any] = {"runtime": runtime, "tolerance": tolerance, "tuning": tuning}
+    for runtime, precision in ((r, p) for r in COSTS for p in ("f32", "int8")):
+        if precision == "int8" and runtime == "openvino":
+            found |= _int8_settings(definition, values, tuning)
+            continue
+        asked: dict[str, Any] = {
+            "runtime": runtime, "precision": precision, "tolerance": tolerance, "tuning": tuning,
+        }  # fmt: skip
         choice = choose_for(definition, values, **asked)
         known = options(definition, values, **asked).options
         rows = {"chosen": f"{choice.form.name}: {choice.reason}"}
@@ -37,8 +43,36 @@ def runtime_forms(
             )
         if len(known) > SHOWN:
             rows["and"] = f"{len(known) - SHOWN} slower ones"
-        found[f"forms on {runtime}, latency of a network over that with ReLU"] = rows
+        where = runtime if precision == "f32" else f"{runtime} between Q and DQ"
+        found[f"forms on {where}, latency of a network over that with ReLU"] = rows
     return found
+
+
+def _int8_settings(
+    definition: Activation, values: Sequence[Mapping[str, float]], tuning: str | None
+) -> dict[str, Any]:
+    """How a network with the activation is quantized for OpenVINO first, and what the other ways cost."""
+    from edgeacts.forms.tuned import fastest_setting, measured, setting_name
+    from edgeacts.quantization.openvino_settings import STEP_SHARES
+
+    title = "INT8 on openvino, latency of a network over that with ReLU in INT8"
+    points = [definition.values(v) for v in values] or [definition.values()]
+    known = (
+        measured(
+            definition, points[0], runtime="openvino", precision="int8", tuning=None if tuning is None else Path(tuning)
+        )
+        if all(p == points[0] for p in points)
+        else None
+    )  # fmt: skip
+    if known is None or not known.activation.settings:
+        return {title: "not measured (edgeacts tune --precision int8): edgeacts quantize tries every way"}
+    settings = known.activation.settings
+    best = fastest_setting(settings, max(STEP_SHARES))
+    rows = {} if best is None else {"tried first": f"{setting_name(best)}: the fastest in {known.where}"}
+    ratios = {
+        setting_name(s): f"{s.ratio:.2f} [{s.ratio_low:.2f}, {s.ratio_high:.2f}] (measured)" for s in settings
+    }
+    return {title: rows | ratios}
 
 
 def model_forms(model: onnx.ModelProto, *, tolerance: float, tuning: str | None) -> dict[str, str]:
@@ -60,7 +94,27 @@ def model_forms(model: onnx.ModelProto, *, tolerance: float, tuning: str | None)
             by_operator[operator], occurring, runtime="openvino", tolerance=tolerance, tuning=tuning
         )
         result[operator] = f"{choice.form.name}, within {choice.bound:.1e}: {choice.reason}"
-    return result
+    return result | _per_channel(model, [f"{operator}PerChannel" for operator in by_operator])
+
+
+def _per_channel(model: onnx.ModelProto, known: Sequence[str]) -> dict[str, str]:
+    """Of functions whose parameters are inputs: the body that travels for OpenVINO, or why there is none."""
+    from edgeacts.bodies import DOMAIN, chosen_bodies
+
+    bodies = chosen_bodies(model, "openvino", "f32", "the model")
+    here = [f.name for f in model.functions if f.domain == DOMAIN and (f.name in known or len(f.input) > 1)]
+    why = (
+        "as the file computes it: its parameters differ by channel, and a form of its own needs a function g(s·x)/s of one "
+        "parameter s that is nowhere 0, or an operator that takes the parameter"
+    )
+    return {
+        name: (
+            f"{bodies[name].form}, within {bodies[name].bound:.1e}: of x times the channel's parameter, for all channels"
+            if name in bodies
+            else why
+        )
+        for name in here
+    }
 
 
 def add_arguments(parser: Any) -> None:

@@ -89,6 +89,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="dense networks: 8-bit weights, ranges taken while it runs; needs no data",
     )
+    parser.add_argument(
+        "--body-for",
+        metavar="RUNTIME",
+        help="onnxruntime: compute activations in the form that it runs fastest without kernels (browser, mobile)",
+    )
+    parser.add_argument(
+        "--tuning", metavar="FILE", help="tuning file (edgeacts tune --precision int8); default the machine's"
+    )
     add_gate(parser)
     add_openvino_options(parser)
 
@@ -128,7 +136,7 @@ def action(arguments: argparse.Namespace) -> int:
     check_no_gate(arguments)
     result = quantize(
         arguments.model, dataset.preprocessing.normalize(chosen.images), arguments.out, settings=settings,
-        labels=chosen.labels, progress=on_terminal(),
+        labels=chosen.labels, body_for=arguments.body_for, tuning=arguments.tuning, progress=on_terminal(),
     )  # fmt: skip
     return report(arguments, result)
 

@@ -116,12 +116,14 @@ def quantize_judged(
     from edgeacts.quantization.checking import load_model
     from edgeacts.quantization.judged import judge
     from edgeacts.quantization.judged_files import write_judged
+    from edgeacts.quantization.tuned_bodies import with_bodies_for
 
     chosen, path, out = judge_settings(arguments), Path(arguments.model), Path(arguments.out)
     images = limit(dataset, train=max(arguments.images, len(dataset.classes)), seed=arguments.seed).train
     with folder_lock(out):
+        model = with_bodies_for(load_model(path), arguments.body_for, arguments.tuning)
         done = post_training(
-            load_model(path), dataset.preprocessing.normalize(images.images), settings=settings, labels=images.labels,
+            model, dataset.preprocessing.normalize(images.images), settings=settings, labels=images.labels,
             progress=on_terminal(),
         )  # fmt: skip
         judged = judge(done, dataset, chosen, out=out, progress=on_terminal())

@@ -28,6 +28,11 @@ def add_openvino_options(parser: argparse.ArgumentParser) -> None:
         "NNCF quantizes with each activation as one unit; model.int8.xml and .bin are the fastest variant that is accurate "
         "enough. One that is not faster than the float model is not written: exit code 1, with the reason.",
     )
+    group.add_argument(
+        "--try-all",
+        action="store_true",
+        help="try every variant, also where a tuning file says which is the fastest",
+    )
     group.add_argument("--keep-slower", action="store_true", help="write it although it is not faster")
     group.add_argument(
         "--step-share",
@@ -55,11 +60,13 @@ def add_openvino_options(parser: argparse.ArgumentParser) -> None:
 
 def openvino_action(arguments: argparse.Namespace, dataset: ImageDataset, chosen: Split) -> int:
     """Quantize with the `chosen` training images, judge on validation images, write, and print every variant."""
-    from edgeacts.errors import CheckFailed
+    from edgeacts.errors import CheckFailed, UsageError
     from edgeacts.quantization.openvino import RECORD, quantize_openvino
     from edgeacts.quantization.openvino_settings import OpenVinoSettings
     from edgeacts.records import OpenVinoQuantizationRecord
 
+    if arguments.body_for is not None:
+        raise UsageError("--body-for is for ONNX Runtime: leave it out with --runtime openvino")
     normalize, judges = dataset.preprocessing.normalize, dataset.validation
     settings = OpenVinoSettings(
         reduce_range=arguments.reduce_range, max_step_share=arguments.step_share, seed=arguments.seed,
@@ -70,7 +77,7 @@ def openvino_action(arguments: argparse.Namespace, dataset: ImageDataset, chosen
         result = quantize_openvino(
             arguments.model, normalize(chosen.images), arguments.out, settings=settings, labels=chosen.labels,
             judge_images=normalize(judges.images[:JUDGES]), judge_labels=judges.labels[:JUDGES],
-            keep_slower=arguments.keep_slower, progress=on_terminal(),
+            keep_slower=arguments.keep_slower, tuning=arguments.tuning, try_all=arguments.try_all, progress=on_terminal(),
         )  # fmt: skip
     except CheckFailed:
         written = Path(arguments.out) / RECORD
@@ -96,7 +103,8 @@ def summary(record: OpenVinoQuantizationRecord) -> str:
         about += f"; the float model is right on {record.float_accuracy:.1%}"
     if record.half_range:
         about += "; weights have 7 bits"
-    return "\n".join([*lines, wrapped(f"{about}; {record.held_out} images judged")])
+    lines.append(wrapped(f"{about}; {record.held_out} images judged"))
+    return "\n".join([*lines, wrapped(f"tuning: {record.tuned}")] if record.tuned else lines)
 
 
 def _line(one: Int8Candidate, kept: bool) -> str:

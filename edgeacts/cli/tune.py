@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import sys
+from functools import partial
 from pathlib import Path
 
 from edgeacts.cli.options import duration, names, on_terminal, share, wrapped, write_json
-from edgeacts.records import TuningEntry
+from edgeacts.records import TuningEntry, TuningRecord
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -17,7 +19,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = (
         "Each form is put in the place of every activation of the network, and all are run in turn with the network with "
         "ReLU. Exports and sessions read the file: the fastest form within the error allowed is used. EDGEACTS_TUNING names "
-        "another file than the one in the user's cache folder."
+        "another file than the one in the user's cache folder. With int8, ratios are to the quantized network with ReLU; on "
+        "OpenVINO it measures which layers to quantize and what activations become, which edgeacts quantize then tries first. "
+        "The file is written after each activation."
     )
     add = parser.add_argument
     add(
@@ -33,7 +37,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=names,
         default=(default.precision,),
         metavar="NAMES",
-        help="f32 (default), bf16, f16",
+        help="f32 (default), bf16, f16, int8",
     )
     add(
         "--tolerance",
@@ -64,6 +68,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="P",
         help="half width of the ratios' intervals at which to stop; default 1%%",
     )
+    add("--resume", action="store_true", help="leave out what the file has, measured as it would be now")
     add("--out", metavar="FILE", help="tuning file; default the user's")
 
 
@@ -75,29 +80,44 @@ def _tolerances(text: str) -> tuple[float, ...]:
 
 
 def action(arguments: argparse.Namespace) -> int:
-    """Measure, print the table, write the file."""
+    """Measure, write the file after each activation, print the table."""
     from edgeacts.activations import activation
     from edgeacts.activations import names as catalogue_names
     from edgeacts.forms.tuned import user_file
-    from edgeacts.tuning import TuneSettings, tune, write_entry
+    from edgeacts.tuning import TuneSettings, measured_before, tune, write_entry
 
     wanted = [activation(name) for name in arguments.activation or catalogue_names()]
     path = Path(arguments.out) if arguments.out else user_file()
-    for precision in arguments.precision:
-        settings = TuneSettings(
+    every = [
+        TuneSettings(
             runtime=arguments.runtime, precision=precision, model=arguments.model, size=arguments.size,
             threads=arguments.threads, tolerances=arguments.tolerance, budget_s=arguments.budget, within=arguments.within,
-        )  # fmt: skip
-        entry = tune(wanted, settings, progress=on_terminal())
-        record = write_entry(path, entry)
-        _print(entry, arguments.tolerance)
-        write_json(arguments, record)
+        )
+        for precision in arguments.precision
+    ]  # fmt: skip
+    try:
+        for settings in every:
+            done = measured_before(path, settings, wanted) if arguments.resume else ()
+            left = [one for one in wanted if one.name not in done]
+            if done:
+                print(wrapped(f"{settings.precision}: measured before: {', '.join(done)}"))
+            if left:
+                _print(
+                    tune(left, settings, keep=partial(write_entry, path), progress=on_terminal()),
+                    arguments.tolerance,
+                )
+    except KeyboardInterrupt:
+        if path.exists():
+            print(f"{path} has what was measured; --resume goes on from there", file=sys.stderr)
+        raise
+    write_json(arguments, TuningRecord.read(path))
     print(f"written: {path}")
     return 0
 
 
 def _print(entry: TuningEntry, tolerances: tuple[float, ...]) -> None:
-    from edgeacts.forms.tuned import fastest
+    from edgeacts.forms.tuned import fastest, fastest_setting, setting_name
+    from edgeacts.quantization.openvino_settings import STEP_SHARES
 
     shape = "x".join(map(str, entry.input_shape))
     print(
@@ -114,3 +134,7 @@ def _print(entry: TuningEntry, tolerances: tuple[float, ...]) -> None:
             interval = f"{form.ratio:6.3f} [{form.ratio_low:.3f}, {form.ratio_high:.3f}]"
             note = f"  <- within {', '.join(within)}" if within else ""
             print(f"  {form.name:20s} {interval}  error {form.bound:.1e}{note}")
+        best = fastest_setting(one.settings, max(STEP_SHARES))
+        for setting in one.settings:
+            interval = f"{setting.ratio:6.3f} [{setting.ratio_low:.3f}, {setting.ratio_high:.3f}]"
+            print(f"  {setting_name(setting):28s} {interval}{'  <- the fastest' if best is setting else ''}")

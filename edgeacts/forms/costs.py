@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
+import onnx
+
 from edgeacts.forms.choice import Choice
 from edgeacts.forms.functions import function
 from edgeacts.program import Program
@@ -57,8 +59,13 @@ COSTS: Mapping[str, Costs] = MappingProxyType(
 
 def predicted(choice: Choice, runtime: str) -> float:
     """The expected cost of a form, in hundredths of the network with ReLU."""
+    return operators_cost(function(choice), runtime)
+
+
+def operators_cost(body: onnx.FunctionProto, runtime: str) -> float:
+    """The same of a function."""
     table = COSTS[runtime]
-    operators = [node.op_type for node in function(choice).node]
+    operators = [node.op_type for node in body.node]
     working = [op for op in operators if op not in ("Constant", "Identity")]
     cost = sum(table.ops.get(op, table.other) for op in operators)
     return cost + (table.extra_pass if len(working) > 1 else 0.0)

@@ -12,21 +12,35 @@ from edgeacts.definition import Activation, Form
 from edgeacts.errors import DamagedFile
 from edgeacts.program import OPERATORS, Program
 from edgeacts.program import Steps as Collector
-from edgeacts.records import TunedForm, TuningEntry, TuningRecord
+from edgeacts.records import TunedActivation, TunedForm, TunedSetting, TuningEntry, TuningRecord
 from edgeacts.records.tuning import Steps
 
+SHIPPED = "edgeacts"  # the source of what ships with the package
 SAME = 0.01  # share by which costs may differ and count as one
+FLOAT = "float"  # the placement of the network that is not quantized
 VARIABLE = "EDGEACTS_TUNING"
 DEFAULTS = Path(__file__).parent.parent / "tuning" / "defaults.json"
 
 
 @dataclass(frozen=True)
 class Measured:
-    """The forms of one activation, the fastest first, and the measurement they come from."""
+    """One activation as it was measured, and the measurement it comes from; `source` is its file, or "edgeacts"."""
 
-    forms: tuple[TunedForm, ...]
+    activation: TunedActivation
     entry: TuningEntry
     source: str
+
+    @property
+    def forms(self) -> tuple[TunedForm, ...]:
+        """The fastest first."""
+        return self.activation.forms
+
+    @property
+    def where(self) -> str:
+        """Network, CPU, runtime and file, as a reason names them."""
+        entry = self.entry
+        measured = f"{entry.model} on {entry.circumstances.cpu}, {entry.runtime} {entry.runtime_version}"
+        return f"{measured}, from {self.source}"
 
 
 def user_file() -> Path:
@@ -36,7 +50,7 @@ def user_file() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "edgeacts" / "tuning.json"
 
 
-def measured_forms(
+def measured(
     activation: Activation,
     values: Mapping[str, float],
     *,
@@ -57,7 +71,7 @@ def measured_forms(
             for one in entry.activations:
                 known = one.activation == activation.name and one.formula == str(activation.formula)
                 if known and one.parameters == activation.values(values):
-                    return Measured(one.forms, entry, "edgeacts" if path == DEFAULTS else str(path))
+                    return Measured(one, entry, SHIPPED if path == DEFAULTS else str(path))
     return None
 
 
@@ -73,6 +87,22 @@ def fastest(forms: Sequence[TunedForm], tolerance: float) -> TunedForm | None:
         return None
     limit = (1 + SAME) * min(form.ratio for form in allowed)
     return min((form for form in allowed if form.ratio <= limit), key=lambda form: (form.bound, form.ratio))
+
+
+def fastest_setting(settings: Sequence[TunedSetting], most_share: float) -> TunedSetting | None:
+    """The fastest way to quantize whose polynomials are within a share of a step; of equally fast ones the most exact."""
+    allowed = [one for one in settings if one.placement != FLOAT and (one.step_share or 0.0) <= most_share]
+    if not allowed:
+        return None
+    limit = (1 + SAME) * min(one.ratio for one in allowed)
+    near = (one for one in allowed if one.ratio <= limit)
+    return min(near, key=lambda one: (one.step_share or 0.0, one.ratio))
+
+
+def setting_name(setting: TunedSetting) -> str:
+    """As `quantize` calls the variant."""
+    share = None if setting.step_share is None else f"{setting.step_share:g} step"
+    return ", ".join(part for part in (setting.placement, setting.body, share) if part)
 
 
 def form_of(activation: Activation, tuned: TunedForm) -> Form:

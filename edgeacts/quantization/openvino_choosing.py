@@ -9,28 +9,33 @@ from dataclasses import dataclass
 from msgspec.structs import replace
 
 from edgeacts.latency.table import interval_text
+from edgeacts.quantization.openvino_nncf import PLACEMENTS
 from edgeacts.quantization.openvino_settings import OpenVinoSettings
 from edgeacts.records.openvino_quantization import Int8Candidate
 
 
 @dataclass(frozen=True)
 class AsExported:
-    """What others are held against: the noise of the first variant (all layers in INT8, activations exact), the float accuracy.
+    """What others are held against: the noise of a variant whose activations are exact, and the float accuracy.
 
-    `sqnr_db` is None for the first variant itself, which is held against its accuracy alone.
+    It is the one with all layers in INT8 or, before that is made, the first (`of_all` is False). `sqnr_db` is None for the
+    first variant itself, which is held against its accuracy alone.
     """
 
     sqnr_db: float | None
     float_accuracy: float | None
     settings: OpenVinoSettings
+    of_all: bool = True
 
     @classmethod
     def of(
         cls, candidates: Iterable[Int8Candidate], accuracy: float | None, settings: OpenVinoSettings
     ) -> AsExported:
-        """From the candidates so far, the first of which is the yardstick."""
-        first = next(iter(candidates), None)
-        return cls(None if first is None else first.error.sqnr_db, accuracy, settings)
+        """From the candidates so far."""
+        made = list(candidates)
+        found = next((one for one in made if one.name == PLACEMENTS[0]), made[0] if made else None)
+        of_all = found is None or found.name == PLACEMENTS[0]
+        return cls(None if found is None else found.error.sqnr_db, accuracy, settings, of_all)
 
 
 def with_verdict(candidate: Int8Candidate, rules: AsExported) -> Int8Candidate:
@@ -43,8 +48,9 @@ def with_verdict(candidate: Int8Candidate, rules: AsExported) -> Int8Candidate:
             return replace(candidate, acceptable=False, why=why)
     least, found = rules.sqnr_db, candidate.error.sqnr_db
     if least is not None and found is not None and found < least - rules.settings.extra_noise_db:
+        than = "all layers in INT8 and exact activations" if rules.of_all else "exact activations"
         why = (
-            f"{least - found:.1f} dB more noise than with all layers in INT8 and exact activations, "
+            f"{least - found:.1f} dB more noise than with {than}, "
             f"{rules.settings.extra_noise_db:g} are allowed"
         )
         return replace(candidate, acceptable=False, why=why)

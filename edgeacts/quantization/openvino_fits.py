@@ -1,13 +1,15 @@
 """f(x) ≈ m·P(t): the cheapest polynomial for an activation on the inputs it was seen to get, within a share of an 8-bit step.
 
 What is behind an 8-bit quantizer need not be exact to 1e-7, and OpenVINO computes a few multiply-adds inside the pass that
-quantizes, where an exponential or a tangent costs as much as the network (docs/openvino_int8.md has the figures).
+quantizes, where an exponential or a tangent costs as much as the network (docs/openvino_int8.md has the figures). What counts
+for the outputs is the error's root mean square over the inputs that occur, not its maximum at the rim, where few are: that
+saves one or two degrees.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,9 +18,26 @@ _Array = NDArray[np.float64]
 MAX_DEGREE = 8
 _POINTS, _DENSE = 193, 4001
 _PLACES = 9  # of each end of the polynomial's range, tried together
-_ROUNDS = 14
+_EVEN = 0.1  # share of the density that is even over the range, the rest is normal
+_WORST = 4.0  # times what a root mean square of tolerance/√2 allows (an even error of `tolerance`)
 _FAR = 1e3
 _SYMMETRIC_WITHIN = 1e-4
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What an activation was seen to get: its lowest and highest input, their mean and standard deviation."""
+
+    low: float
+    high: float
+    mean: float = 0.0
+    deviation: float = float("inf")
+
+    def density(self, x: _Array) -> _Array:
+        """[N] of [N], with a sum of 1: nine tenths normal, one tenth even; all even for an infinite deviation."""
+        normal = np.exp(-0.5 * ((x - self.mean) / self.deviation) ** 2)
+        even = np.full_like(x, 1.0 / len(x))
+        return (1 - _EVEN) * normal / normal.sum() + _EVEN * even if normal.sum() > 0 else even
 
 
 @dataclass(frozen=True)
@@ -56,12 +75,15 @@ class Gate:
         return result
 
 
-def fit(function: Callable[[_Array], _Array], low: float, high: float, tolerance: float) -> Gate | None:
-    """The Gate of fewest operations within `tolerance` of `function` on [low, high]; None where no degree up to 8 is.
+def fit(function: Callable[[_Array], _Array], seen: Seen, tolerance: float) -> Gate | None:
+    """The Gate of fewest operations near `function` on what was seen; None where no degree up to 8 is.
 
-    `function` takes and gives float64 [N]. Outside [low, high] the gate goes on as a level or a line, as the function does.
+    Near: the error's root mean square is at most `tolerance`/√2, as that of an even error of `tolerance` is, and no error more
+    than 4 times the tolerance. `function` takes and gives float64 [N]. Outside of what was seen the gate goes on as a level
+    or a line, as the function does.
     """
-    if not (np.isfinite([low, high, tolerance]).all() and low < high and tolerance > 0):
+    low, high = seen.low, seen.high
+    if not (np.isfinite([low, high, tolerance]).all() and low < high and tolerance > 0 < seen.deviation):
         return None
     x = _points(low, high, _POINTS)
     y, ends = function(x), function(np.array([-_FAR, _FAR]))
@@ -70,17 +92,22 @@ def fit(function: Callable[[_Array], _Array], low: float, high: float, tolerance
     levels = (bool(abs(ends[0]) < _FAR / 100), bool(abs(ends[1]) < _FAR / 100))  # a line is far away by then
     symmetric = not any(levels[1:]) and _is_symmetric(function, low, high)
     dense = _points(low, high, _DENSE)
-    wanted = function(dense)
+    wanted, density, weights = function(dense), seen.density(dense), seen.density(x)
     for odd, count in _shapes(symmetric):
-        gate = _best(x, y, levels, odd, count)
+        gate = _best(x, y, weights, levels, odd, count)
         if gate is None:
             continue
-        error = float(np.abs(gate(dense.astype(np.float32)).astype(np.float64) - wanted).max())
-        if error <= tolerance:
-            return Gate(
-                gate.left, gate.right, gate.level_left, gate.level_right, odd, gate.coefficients, error
-            )
+        distance = np.abs(gate(dense.astype(np.float32)).astype(np.float64) - wanted)
+        if _score(density, distance) <= tolerance:
+            return replace(gate, error=float(distance.max()))
     return None
+
+
+def _score(density: _Array, distance: _Array) -> _Array:
+    """The even error that would be as bad, of distances [..., N]."""
+    mean_square = np.asarray((density * distance * distance).sum(axis=-1))
+    worse: _Array = np.maximum(np.sqrt(2.0 * mean_square), distance.max(axis=-1) / _WORST)
+    return worse
 
 
 def _points(low: float, high: float, count: int) -> _Array:
@@ -102,8 +129,10 @@ def _shapes(symmetric: bool) -> Iterator[tuple[bool, int]]:
         yield False, operations - 2
 
 
-def _best(x: _Array, y: _Array, levels: tuple[bool, bool], odd: bool, count: int) -> Gate | None:
-    """The smallest largest error over all places of the range's ends; Lawson's reweighted least squares, all places at once."""
+def _best(
+    x: _Array, y: _Array, weights: _Array, levels: tuple[bool, bool], odd: bool, count: int
+) -> Gate | None:
+    """The smallest error over all places of the range's ends, by least squares for all of them at once."""
     left, right = _places(x, odd)
     m = np.broadcast_to(x, (len(left), len(x)))
     if levels[0] and not odd:
@@ -120,7 +149,7 @@ def _best(x: _Array, y: _Array, levels: tuple[bool, bool], odd: bool, count: int
         u = (t - (left + right)[:, None] / 2) / half
         columns = m[:, :, None] * np.polynomial.chebyshev.chebvander(u, count - 1)
         target = np.broadcast_to(y, m.shape)
-    found, errors = _minimax(columns, target)
+    found, errors = _least_squares(columns, target, weights)
     place = int(np.argmin(errors))
     if not np.isfinite(errors[place]):
         return None
@@ -145,24 +174,14 @@ def _places(x: _Array, odd: bool) -> tuple[_Array, _Array]:
     return left.ravel(), right.ravel()
 
 
-def _minimax(columns: _Array, target: _Array) -> tuple[_Array, _Array]:
-    """Coefficients [places, count] and largest errors [places]."""
-    places, points, count = columns.shape
-    weights = np.full((places, points), 1.0 / points)
-    best, errors = np.zeros((places, count)), np.full(places, np.inf)
-    for _ in range(_ROUNDS):
-        weighted = columns * weights[:, :, None]
-        matrix = np.einsum("pni,pnj->pij", weighted, columns)
-        ridge = 1e-12 * np.trace(matrix, axis1=1, axis2=2)[:, None, None] + 1e-30
-        vector = np.einsum("pni,pn->pi", weighted, target)
-        found = np.linalg.solve(matrix + ridge * np.eye(count), vector[:, :, None])[:, :, 0]
-        distance = np.abs(np.einsum("pni,pi->pn", columns, found) - target)
-        largest = distance.max(axis=1)
-        better = largest < errors
-        best[better], errors[better] = found[better], largest[better]
-        weights = weights * (distance + 1e-12)
-        weights /= weights.sum(axis=1, keepdims=True)
-    return best, errors
+def _least_squares(columns: _Array, target: _Array, weights: _Array) -> tuple[_Array, _Array]:
+    """Coefficients [places, count] and errors [places]."""
+    weighted = columns * weights[:, None]
+    matrix = np.einsum("pni,pnj->pij", weighted, columns)
+    ridge = 1e-12 * np.trace(matrix, axis1=1, axis2=2)[:, None, None] + 1e-30
+    vector = np.einsum("pni,pn->pi", weighted, target)
+    found = np.linalg.solve(matrix + ridge * np.eye(columns.shape[2]), vector[:, :, None])[:, :, 0]
+    return found, _score(weights, np.abs(np.einsum("pni,pi->pn", columns, found) - target))
 
 
 def _monomial(values: _Array, left: float, right: float, count: int) -> _Array:

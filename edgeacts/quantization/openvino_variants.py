@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 from numpy.typing import NDArray
 
 from edgeacts.errors import EdgeactsError, one_line
 from edgeacts.exporters.to_openvino import carried_metadata, write_ir
 from edgeacts.quantization.metadata import KEY
-from edgeacts.quantization.openvino_fits import Gate, fit
+from edgeacts.quantization.openvino_bodies import NATIVE, NativeBody, build_native, native_bodies
+from edgeacts.quantization.openvino_fits import Gate, Seen, fit
 from edgeacts.quantization.openvino_nncf import PLACEMENTS, depthwise_names, load_nncf, quantize_model
-from edgeacts.quantization.openvino_ranges import Range, input_ranges
+from edgeacts.quantization.openvino_ranges import inputs_seen
 from edgeacts.quantization.openvino_units import Unit, Wiring, build_gate, evaluator, find_units
 from edgeacts.runtimes.openvino_reading import ReadModel, read_file
 
@@ -29,13 +31,18 @@ Step = Callable[[int], object]
 
 @dataclass(frozen=True)
 class Variant:
-    """One INT8 model in memory. `gates`: name of an activation -> the polynomial it became; the others are as exported."""
+    """One INT8 model in memory. `gates`: name of an activation -> the polynomial it became; the others are as exported.
+
+    `body` is "native" where operators of OpenVINO's own stand for activations, `native` which: operator -> body.
+    """
 
     name: str
     placement: str
     step_share: float | None
     model: Any
     gates: dict[str, Gate] = field(default_factory=dict)
+    body: str = ""
+    native: Mapping[str, NativeBody] = field(default_factory=dict)
 
     @property
     def form_error(self) -> float:
@@ -56,9 +63,10 @@ class Variants:
         self._read = read_file(path)
         self.float_model = _folded(self._read.model)
         self.units = find_units(self.float_model, self._read.activations)
-        self._ranges: dict[str, Range] | None = None
+        self._seen: dict[str, Seen] | None = None
+        self._native: Mapping[str, NativeBody] | None = None
         self._functions: dict[str, Callable[[NDArray[np.float64]], NDArray[np.float64]]] = {}
-        self._fits: dict[tuple[str, Range, float], Gate | None] = {}
+        self._fits: dict[tuple[str, Seen, float], Gate | None] = {}
 
     @property
     def placements(self) -> tuple[str, ...]:
@@ -83,6 +91,32 @@ class Variants:
         model.validate_nodes_and_infer_types()
         return Variant(f"{variant.placement}, {share:g} step", variant.placement, share, model, gates)
 
+    def fitted(
+        self, base: Variant, shares: Sequence[float], step: Step = lambda count: None
+    ) -> Iterator[Variant]:
+        """`polynomials` for each share in turn, without those that are like the one before."""
+        gates: dict[str, Gate] = {}
+        for share in shares:
+            variant = self.polynomials(base, share, step)
+            if variant.gates != gates:
+                gates = variant.gates
+                yield variant
+
+    def with_native(self, base: Variant) -> Variant | None:
+        """`base` with OpenVINO's own operators for the activations that have one and are something else; None for none."""
+        if self._native is None:
+            self._native = native_bodies(onnx.load(self.path, load_external_data=False))
+        chosen = [unit for unit in self.units if unit.operator in self._native]
+        if not chosen:
+            return None
+        model = base.model.clone()
+        for unit in chosen:
+            Wiring(model).replace(unit, build_native(self._native[unit.operator], unit.name))
+        model.validate_nodes_and_infer_types()
+        return Variant(
+            f"{base.placement}, {NATIVE}", base.placement, None, model, body=NATIVE, native=self._native
+        )
+
     def write(self, variant: Variant, xml: Path, batch: int = 0) -> Path:
         """XML and its weights, with the portable file's metadata and what was done; for `batch` alone unless it is 0."""
         import nncf
@@ -94,12 +128,15 @@ class Variants:
                 name = FORM.format(share=variant.step_share)
                 bound = max(variant.gates[unit.name].error, forms.get(unit.operator, ("", 0.0))[1])
                 forms[unit.operator] = (name, bound)
+            elif unit.operator in variant.native:
+                forms[unit.operator] = (variant.body, variant.native[unit.operator].bound)
         metadata = carried_metadata(self._read.metadata, self.path)
         metadata[KEY] = json.dumps(
             {
                 "runtime": "openvino",
                 "placement": variant.placement,
                 "step_share": variant.step_share,
+                "body": variant.body or "as exported",
                 "half_range": self._half_range,
                 "images": len(self._images),
                 "versions": {"nncf": nncf.__version__, "openvino": openvino.__version__},
@@ -114,17 +151,15 @@ class Variants:
     def _gate(self, unit: Unit, share: float, step: Step) -> Gate | None:
         if unit.cheap or unit.signature is None:
             return None
-        if self._ranges is None:
-            self._ranges = input_ranges(
-                self.float_model, self.units, self._images, batch=self._batch, step=step
-            )
-        low, high = outward(self._ranges[unit.name])
-        key = (unit.signature, (low, high), share)
+        if self._seen is None:
+            self._seen = inputs_seen(self.float_model, self.units, self._images, batch=self._batch, step=step)
+        seen = rounded(self._seen[unit.name])
+        key = (unit.signature, seen, share)
         if key not in self._fits:
             function = self._function(unit)
-            values = function(np.linspace(low, high, 257))
+            values = function(np.linspace(seen.low, seen.high, 257))
             size = (float(values.max()) - float(values.min())) / STEPS
-            self._fits[key] = fit(function, low, high, share * size)
+            self._fits[key] = fit(function, seen, share * size)
         return self._fits[key]
 
     def _function(self, unit: Unit) -> Callable[[NDArray[np.float64]], NDArray[np.float64]]:
@@ -134,10 +169,11 @@ class Variants:
         return self._functions[signature]
 
 
-def outward(found: Range) -> Range:
-    """The range widened to quarters: inputs that were not calibrated on reach a little further, and ranges become alike."""
-    low, high = np.floor(found[0] * 4) / 4, np.ceil(found[1] * 4) / 4
-    return float(low), float(max(high, low + 0.25))
+def rounded(found: Seen) -> Seen:
+    """The range widened to quarters, mean and deviation in eighths: inputs to come reach a little further, fits become alike."""
+    low, high = np.floor(found.low * 4) / 4, np.ceil(found.high * 4) / 4
+    mean, deviation = np.round(found.mean * 8) / 8, max(1.0, np.ceil(found.deviation * 8)) / 8
+    return Seen(float(low), float(max(high, low + 0.25)), float(mean), float(deviation))
 
 
 def _name_anew(model: Any, kept: set[str]) -> None:

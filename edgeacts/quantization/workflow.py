@@ -27,6 +27,7 @@ from edgeacts.quantization.sensitivity import measure_sensitivity
 from edgeacts.quantization.sessions import fixed_batch, input_of
 from edgeacts.quantization.settings import QuantizeSettings
 from edgeacts.quantization.static import quantize_static_units
+from edgeacts.quantization.tuned_bodies import with_bodies_for
 from edgeacts.quantization.writing import Findings, QuantizeResult, write_model
 from edgeacts.records.quantization import LayerNoise, OutputError, RangeTrial
 
@@ -59,6 +60,8 @@ def quantize(
     *,
     settings: QuantizeSettings | None = None,
     labels: Sequence[int] | NDArray[Any] | None = None,
+    body_for: str | None = None,
+    tuning: str | Path | None = None,
     progress: bool = False,
 ) -> QuantizeResult:
     """OUT/model.int8.onnx, its inlined twin and OUT/quantization.json of a float32 ONNX file, ours or not.
@@ -66,10 +69,12 @@ def quantize(
     `images` float32 [N, ...] as the model takes them calibrate and judge; a quarter of them (`settings.held_out`) only judges.
     ONNX Runtime at its default level and accelerated sessions give the same 8-bit values. Without its optimizations up to four in
     a million of a layer's come out a step apart (`acceleration.int8_agreement`), and more where 8-bit weights saturate.
+    `body_for` = "onnxruntime": activations are computed in the form that it runs fastest without kernels, by `tuning`.
     Raises UsageError for a model or images that cannot be used, EdgeactsError for what the runtime refuses.
     """
     path = Path(model_path)
-    done = post_training(load_model(path), images, settings=settings, labels=labels, progress=progress)
+    model = with_bodies_for(load_model(path), body_for, tuning)
+    done = post_training(model, images, settings=settings, labels=labels, progress=progress)
     return write_quantized(done, path, Path(out))
 
 

@@ -37,7 +37,7 @@ from edgeacts.records.parity import Budget, Outcome, ParityRow, Verdict
 from edgeacts.records.qat import QatRecord
 from edgeacts.records.quantization import LayerNoise, OutputError, QuantizationRecord, RangeTrial
 from edgeacts.records.training import Epoch, TrainingRecord
-from edgeacts.records.tuning import TunedActivation, TunedForm, TuningEntry, TuningRecord
+from edgeacts.records.tuning import TunedActivation, TunedForm, TunedSetting, TuningEntry, TuningRecord
 
 __all__ = [
     "Budget",
@@ -90,6 +90,7 @@ __all__ = [
     "TrainingRecord",
     "TunedActivation",
     "TunedForm",
+    "TunedSetting",
     "TuningEntry",
     "TuningRecord",
     "Verdict",

@@ -45,6 +45,7 @@ class OpenVinoQuantizationRecord(Record, frozen=True, tag_field="kind", tag="ope
 
     `reason` says in a sentence why there is nothing faster, or what was gained. `half_range`: weights have 7 bits, because
     8-bit products saturate on this CPU, or because it was asked for. `xml` is "" where nothing was written.
+    `tuned` says what a tuning file advised and what came of it; "" where none did.
     """
 
     model: str
@@ -64,6 +65,7 @@ class OpenVinoQuantizationRecord(Record, frozen=True, tag_field="kind", tag="ope
     threads: int
     seconds: float
     circumstances: Circumstances
+    tuned: str = ""
     version: int = 1
 
     @property

@@ -1,4 +1,4 @@
-"""Records of tuning: what each form of an activation costs on one runtime, measured inside a network."""
+"""Records of tuning: what each form or quantization of an activation costs on one runtime, measured inside a network."""
 
 from edgeacts.circumstances import Circumstances
 from edgeacts.records.base import Record
@@ -22,8 +22,24 @@ class TunedForm(Record, frozen=True):
     steps: Steps | None = None
 
 
+class TunedSetting(Record, frozen=True):
+    """One way to quantize a network with an activation, as `quantize` makes variants.
+
+    `placement` says which layers are quantized ("float": none), `body` is the form of the activation ("" for the one that float
+    networks get), `step_share` the error of the polynomial that stands for it, as a share of an 8-bit step (None: no
+    polynomial). `ratio` is the latency over that of the quantized network with ReLU, [ratio_low, ratio_high] its interval.
+    """
+
+    placement: str
+    step_share: float | None
+    body: str
+    ratio: float
+    ratio_low: float
+    ratio_high: float
+
+
 class TunedActivation(Record, frozen=True):
-    """The forms of one activation for given values of its parameters, the fastest first.
+    """The forms of one activation for given values of its parameters, the fastest first; or `settings` of a quantization.
 
     `formula` is the definition's, so that another activation of the same name is not taken for it.
     """
@@ -32,6 +48,7 @@ class TunedActivation(Record, frozen=True):
     formula: str
     parameters: dict[str, float]
     forms: tuple[TunedForm, ...]
+    settings: tuple[TunedSetting, ...] = ()
 
 
 class TuningEntry(Record, frozen=True):

@@ -7,7 +7,7 @@ file, or beside it, mapped into memory and of any size.
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import onnx
@@ -95,6 +95,15 @@ class FunctionConverter:
         names = (*function.attribute, *(a.name for a in function.attribute_proto))
         given = {n: float(context.get_attribute(n, 0.0)) for n in names if context.has_attribute(n)}
         ports = [context.get_input(index) for index in range(len(function.input))]
+        results, inside = self.behind(function, given, ports)
+        if inside:
+            self._made.append((function, [op for op in inside if op.get_type_name() != "Constant"]))
+        return results
+
+    def behind(
+        self, function: onnx.FunctionProto, given: Mapping[str, float], ports: Sequence[Any]
+    ) -> tuple[list[Any], list[Any]]:
+        """(outputs, all operations) of a call with these attributes, its inputs connected to the output `ports`."""
         types = tuple(
             _ONNX_TYPES.get(p.get_element_type().get_type_name(), onnx.TensorProto.FLOAT) for p in ports
         )
@@ -109,9 +118,7 @@ class FunctionConverter:
         for index, parameter in enumerate(body.get_parameters()):
             parameter.output(0).set_names(set())
             parameter.output(0).replace(ports[index])
-        if inside:
-            self._made.append((function, [op for op in inside if op.get_type_name() != "Constant"]))
-        return [result.input_value(0) for result in body.get_results()]
+        return [result.input_value(0) for result in body.get_results()], inside
 
     def _body(self, function: onnx.FunctionProto, given: Mapping[str, float], types: tuple[int, ...]) -> Any:
         """The openvino.Model of one call, converted once for each set of attribute values and types of inputs."""

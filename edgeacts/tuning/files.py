@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import msgspec
 
+from edgeacts.circumstances import circumstances
+from edgeacts.definition import Activation
 from edgeacts.records import TunedActivation, TuningEntry, TuningRecord
+from edgeacts.tuning.candidates import TuneSettings
 
 
 def write_entry(path: Path, entry: TuningEntry) -> TuningRecord:
@@ -17,6 +20,21 @@ def write_entry(path: Path, entry: TuningEntry) -> TuningRecord:
     path.parent.mkdir(parents=True, exist_ok=True)
     record.write(path)
     return record
+
+
+def measured_before(path: Path, settings: TuneSettings, activations: Sequence[Activation]) -> tuple[str, ...]:
+    """Names of the activations that the file has from this CPU, these versions, network, size and threads. Raises DamagedFile."""
+    here, size = circumstances(), (settings.size, settings.size)
+    found = set()
+    for entry in TuningRecord.read(path).entries if path.exists() else ():
+        asked = (settings.runtime, settings.precision, settings.model, settings.threads, size)
+        same_machine = (entry.circumstances.cpu, entry.circumstances.versions) == (here.cpu, here.versions)
+        if same_machine and asked == (
+            entry.runtime, entry.precision, entry.model, entry.threads, entry.input_shape[2:],
+        ):  # fmt: skip
+            found |= {_key(one) for one in entry.activations}
+    wanted = {a.name: (a.name, str(a.formula), tuple(sorted(a.values().items()))) for a in activations}
+    return tuple(name for name, key in wanted.items() if key in found)
 
 
 def _without(older: tuple[TuningEntry, ...], entry: TuningEntry) -> Iterator[TuningEntry]:

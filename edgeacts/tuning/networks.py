@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from types import MappingProxyType
 
 import onnx
 import torch
 from onnx import helper, inliner
 from torch import nn
 
+from edgeacts.bodies import FORMS_KEY
 from edgeacts.errors import UsageError
 from edgeacts.exporters import to_onnx
+from edgeacts.exporters.to_onnx import form_metadata
 from edgeacts.forms import DOMAIN, Choice, function, operator_name
 from edgeacts.models import build_model, network
-from edgeacts.names import check_name
 
 CHANNELS = 3
 SIZES = (32, 512)  # smallest and largest side of the images
@@ -54,8 +54,8 @@ def _alive(module: nn.Module, size: int) -> nn.Module:
     return module.eval()
 
 
-def with_form(portable: onnx.ModelProto, choice: Choice, values: Mapping[str, float]) -> onnx.ModelProto:
-    """A portable model with each activation replaced by that form of another; no local functions are left."""
+def with_function(portable: onnx.ModelProto, choice: Choice, values: Mapping[str, float]) -> onnx.ModelProto:
+    """A portable model with each activation replaced by that form of another, as functions."""
     result = onnx.ModelProto()
     result.CopyFrom(portable)
     for node in result.graph.node:
@@ -66,18 +66,12 @@ def with_form(portable: onnx.ModelProto, choice: Choice, values: Mapping[str, fl
     opset = next(o.version for o in result.opset_import if o.domain == "")
     del result.functions[:]
     result.functions.append(function(choice, opset=opset))
-    return inliner.inline_local_functions(result)
+    del result.metadata_props[:]  # they are about the activation that was
+    stated = form_metadata({operator_name(choice.activation): choice})
+    result.metadata_props.add(key=FORMS_KEY, value=stated)
+    return result
 
 
-def _as_it_is(model: onnx.ModelProto) -> onnx.ModelProto:
-    return model
-
-
-Prepare = Callable[[onnx.ModelProto], onnx.ModelProto]
-PRECISIONS: Mapping[str, Prepare] = MappingProxyType({"f32": _as_it_is, "bf16": _as_it_is, "f16": _as_it_is})
-"""What a float32 network goes through before it is measured in that precision. Quantized networks would be one row."""
-
-
-def prepared(model: onnx.ModelProto, precision: str) -> onnx.ModelProto:
-    """The network as it is measured. Raises UsageError for a precision that cannot be tuned."""
-    return PRECISIONS[check_name(precision, PRECISIONS, "precision to tune")](model)
+def with_form(portable: onnx.ModelProto, choice: Choice, values: Mapping[str, float]) -> onnx.ModelProto:
+    """The same without functions."""
+    return inliner.inline_local_functions(with_function(portable, choice, values))

@@ -61,6 +61,11 @@ def test_it_prints_every_variant_and_refuses_a_slower_one(trained_digits, tmp_pa
     assert all(len(line) <= 80 for line in text.splitlines() if "/" not in line)
 
 
+def test_bodies_for_another_runtime_are_refused(trained_digits, tmp_path, monkeypatch, capsys):
+    assert run(monkeypatch, trained_digits, tmp_path, 0.9, "--body-for", "onnxruntime") == 2
+    assert "--body-for is for ONNX Runtime" in capsys.readouterr().err
+
+
 def test_help_fits_80_columns(capsys):
     with pytest.raises(SystemExit):
         main(["quantize", "--help"])

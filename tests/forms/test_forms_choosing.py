@@ -1,6 +1,7 @@
 """Which form a runtime gets: by measurements, by its operations, and what tuning files may hold."""
 
 import json
+import shutil
 from pathlib import Path
 
 import msgspec
@@ -11,12 +12,13 @@ import pytest
 from onnx import TensorProto, helper, inliner
 from own_activations import OWN
 
-from edgeacts.activations import activation
+from edgeacts.activations import activation, catalogue
 from edgeacts.circumstances import circumstances
 from edgeacts.errors import DamagedFile, UsageError
-from edgeacts.forms import DOMAIN, Choice, choose_for, function, operator_name, options
-from edgeacts.forms.generating import generated_forms
-from edgeacts.forms.tuned import DEFAULTS, fastest, form_of, measured_forms, program_of, steps_of, user_file
+from edgeacts.forms import DOMAIN, Choice, choose_for, choosing, function, operator_name, options
+from edgeacts.forms.certificate import certify
+from edgeacts.forms.generating import generated_forms, subject_of
+from edgeacts.forms.tuned import DEFAULTS, fastest, form_of, measured, program_of, steps_of, user_file
 from edgeacts.oracles import float64
 from edgeacts.records import TunedActivation, TunedForm, TuningEntry, TuningRecord
 
@@ -56,10 +58,38 @@ def tuning_file(path: Path, *forms: TunedForm, name: str = "mish", **changes: ob
 # ---- what ships
 
 
+@pytest.mark.parametrize("name", sorted(catalogue()))
+def test_bounds_that_ship_are_what_certifying_anew_gives(name: str) -> None:
+    """They are believed: certifying took a third of a second of each process's first export."""
+    definition, seen = activation(name), set()
+    for entry in TuningRecord.read(DEFAULTS).entries:
+        for one in entry.activations:
+            for form in one.forms if one.activation == name else ():
+                if form.steps is not None and form.steps not in seen:
+                    seen.add(form.steps)
+                    subject = subject_of(definition, one.parameters)
+                    bound = certify(program_of(form.steps), subject)
+                    assert bound == pytest.approx(form.bound, rel=1e-3), (entry.runtime, form.name)
+
+
+def test_only_what_ships_is_believed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    monkeypatch.setattr(choosing, "certify", lambda *what: asked.append(what) or 0.0)
+    choosing._certified.cache_clear()
+    try:
+        mish = activation("mish")
+        choose_for(mish)
+        assert not asked
+        choose_for(mish, tuning=Path(shutil.copy(DEFAULTS, tmp_path / "copy.json")))
+        assert asked
+    finally:
+        choosing._certified.cache_clear()
+
+
 @pytest.mark.parametrize("runtime", RUNTIMES)
 @pytest.mark.parametrize("name", ["mish", "tanhexp", "nish", "silu", "gelu", "sau"])
 def test_catalogue_is_measured(name: str, runtime: str) -> None:
-    known = measured_forms(activation(name), {}, runtime=runtime, precision="f32")
+    known = measured(activation(name), {}, runtime=runtime, precision="f32")
     assert known is not None
     assert known.source == "edgeacts"
     assert known.entry.circumstances.cpu
@@ -138,7 +168,7 @@ def test_values_that_differ_keep_the_definitions_forms() -> None:
 
 
 def test_other_value_of_a_parameter_is_not_the_measured_one() -> None:
-    assert measured_forms(activation("silu"), {"beta": 1.5}, runtime="openvino", precision="f32") is None
+    assert measured(activation("silu"), {"beta": 1.5}, runtime="openvino", precision="f32") is None
     choice = choose_for(activation("silu"), [{"beta": 1.5}], tolerance=1e-3)
     x = np.linspace(-20, 20, 2001).astype(np.float32)
     error = np.abs(in_onnxruntime(choice, x) - float64(activation("silu"), x, beta=1.5)) / np.maximum(
@@ -194,7 +224,7 @@ def test_as_fast_within_a_percent_means_the_smaller_error(tmp_path: Path) -> Non
 
 def test_formula_that_changed_is_not_taken(tmp_path: Path) -> None:
     path = tuning_file(tmp_path / "t.json", tuned("exact", 0.0, 1.0), formula="x*tanh(log(2 + exp(x)))")
-    known = measured_forms(activation("mish"), {}, runtime="openvino", precision="f32", tuning=path)
+    known = measured(activation("mish"), {}, runtime="openvino", precision="f32", tuning=path)
     assert known is not None
     assert known.source == "edgeacts"
 

@@ -213,8 +213,8 @@ def test_models_that_do_not_fit(portable, tmp_path, done):
 
 
 def test_nan_inside_the_float_model_is_said(variants, portable):
-    from edgeacts.quantization.openvino_ranges import input_ranges
+    from edgeacts.quantization.openvino_ranges import inputs_seen
 
     model = read_file(portable).model
     with pytest.raises(EdgeactsError, match="gets NaN or infinity on the calibration images"):
-        input_ranges(model, variants.units, np.full((1, 3, 12, 12), 3e38, np.float32))
+        inputs_seen(model, variants.units, np.full((1, 3, 12, 12), 3e38, np.float32))

@@ -7,9 +7,10 @@ from msgspec.structs import replace
 
 from edgeacts.errors import NotAvailable, UsageError
 from edgeacts.quantization.openvino_choosing import AsExported, fastest, reason, with_verdict
+from edgeacts.quantization.openvino_fits import Seen
 from edgeacts.quantization.openvino_nncf import load_nncf
 from edgeacts.quantization.openvino_settings import OpenVinoSettings
-from edgeacts.quantization.openvino_variants import outward
+from edgeacts.quantization.openvino_variants import rounded
 from edgeacts.records import Int8Candidate, OutputError, Timed
 
 FASTER = Timed(ratio=0.8, low=0.79, high=0.81, comparison="faster", median_ms=8.0)
@@ -93,8 +94,8 @@ def test_shares_end_with_the_one_asked_for():
 
 
 def test_ranges_are_widened_to_quarters():
-    assert outward((-1.01, 2.26)) == (-1.25, 2.5)
-    assert outward((1.0, 1.0)) == (1.0, 1.25)
+    assert rounded(Seen(-1.01, 2.26, 0.3, 0.51)) == Seen(-1.25, 2.5, 0.25, 0.625)
+    assert rounded(Seen(1.0, 1.0, 1.0, 0.0)) == Seen(1.0, 1.25, 1.0, 0.125)
 
 
 def test_without_nncf_the_cure_is_said(monkeypatch):

@@ -140,6 +140,33 @@ def test_network_with_a_form_computes_it() -> None:
     assert graph.graph.node[0].op_type == "Relu"
 
 
+def test_an_interruption_loses_one_activation_and_resume_leaves_out_what_is_known(
+    bench: Bench, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    path = tmp_path / "t.json"
+    command = ["tune", "--model", "squeezenet1_1", "--size", str(SIZE), "--activation", "sau,relu,silu"]
+    command += ["--out", str(path)]
+
+    def ratio(label: str) -> float:
+        if len(bench.asked) == 3:
+            raise KeyboardInterrupt
+        return 1.5
+
+    bench.ratio = ratio
+    assert main(command) == 130
+    assert f"{path} has what was measured; --resume goes on from there" in capsys.readouterr().err
+    (entry,) = TuningRecord.read(path).entries
+    assert [one.activation for one in entry.activations] == ["sau", "relu"]
+    bench.ratio = lambda label: 1.5
+    assert main([*command, "--resume"]) == 0
+    assert "f32: measured before: sau, relu" in capsys.readouterr().out
+    assert len(bench.asked) == 4
+    known = [one.activation for entry in TuningRecord.read(path).entries for one in entry.activations]
+    assert sorted(known) == ["relu", "sau", "silu"]
+    assert main([*command, "--resume", "--threads", "2"]) == 0
+    assert len(bench.asked) == 7  # two threads are another measurement
+
+
 def test_weights_are_the_same_each_time(small: onnx.ModelProto) -> None:
     again = networks.network_with_relu("squeezenet1_1", SIZE)
     assert again.SerializeToString() == small.SerializeToString()
@@ -149,7 +176,7 @@ def test_weights_are_the_same_each_time(small: onnx.ModelProto) -> None:
     ("change", "text"),
     [
         ({"runtime": "tensorrt"}, "unknown runtime to tune 'tensorrt'"),
-        ({"precision": "int8"}, "unknown precision to tune 'int8'"),
+        ({"precision": "int4"}, "unknown precision to tune 'int4'"),
         ({"model": "resnet"}, "'resnet'"),
         ({"size": 16}, "size 16 must be a whole number from 32 to 512"),
         ({"tolerances": ()}, "give numbers of at least 0"),
@@ -190,7 +217,7 @@ def test_command(bench: Bench, capsys: pytest.CaptureFixture[str], tmp_path: Pat
     [
         (["--activation", "mihs"], "unknown activation 'mihs': did you mean mish"),
         (["--tolerance", "small"], "'small': write errors such as 1e-5"),
-        (["--precision", "int8", "--activation", "relu"], "unknown precision to tune 'int8'"),
+        (["--precision", "int4", "--activation", "relu"], "unknown precision to tune 'int4'"),
         (["--budget", "soon"], "'soon' is no time"),
     ],
 )
