@@ -13,13 +13,14 @@ STEP_SHARES = (0.25, 0.5, 1.0)
 class OpenVinoSettings(Record, frozen=True, kw_only=True):
     """How a model is quantized for OpenVINO, and what makes a variant acceptable.
 
-    Activations may be polynomials that are off by at most `max_step_share` of the 8-bit step of their output; 0 keeps them as
-    they were exported. A variant is acceptable when its output noise is at most `extra_noise_db` decibel above that of NNCF with
-    exact activations and, where there are labels, its accuracy at most `max_drop` points below the float model's. `reduce_range`:
-    weights of 7 bits; `auto` where products of 8 bits saturate on this machine. `held_out` is the share of the images that
-    only judge. The written model takes any batch that the float model takes or, unless it is 0, `batch` alone: OpenVINO's own
-    interface fuses no activation while the batch is open; edgeacts' sessions compile for the batch that they get. `budget_s`
-    is the time for comparing latencies. Raises UsageError for other values.
+    Activations may be polynomials whose root-mean-square error on the inputs that occur is that of an even error of at most
+    `max_step_share` of the 8-bit step of their output; 0 keeps them as they were exported. A variant is acceptable when its
+    output noise is at most `extra_noise_db` decibel above that of NNCF with exact activations and, where there are labels,
+    its accuracy at most `max_drop` points below the float model's. `reduce_range`: weights of 7 bits; `auto` where products
+    of 8 bits saturate on this machine. `held_out` is the share of the images that only judge. The written model takes any
+    batch that the float model takes or, unless it is 0, `batch` alone: OpenVINO's own interface fuses no activation while the
+    batch is open; edgeacts' sessions compile for the batch that they get. `budget_s` is the time for comparing latencies.
+    Raises UsageError for other values.
     """
 
     reduce_range: str = AUTO

@@ -25,7 +25,7 @@ from edgeacts.runtimes.openvino_reading import ReadModel, read_file
 
 STEPS = 255
 _COUNTED = re.compile(r"[A-Za-z]+_\d+")
-FORM = "polynomial within {share:g} of an 8-bit step"
+FORM = "polynomial off by {share:g} of an 8-bit step"
 Step = Callable[[int], object]
 
 

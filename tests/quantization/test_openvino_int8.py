@@ -149,7 +149,7 @@ def test_what_it_is_travels_in_the_file(done):
     assert stated["placement"] == "no-depthwise"
     assert stated["half_range"] is True
     assert read.metadata["edgeacts.classes"] == '["0"]'
-    assert read.forms["TanhExp"][0] == "polynomial within 0.5 of an 8-bit step"
+    assert read.forms["TanhExp"][0] == "polynomial off by 0.5 of an 8-bit step"
     assert read.forms["TanhExp"][1] >= done.record.kept.form_error
 
 
