@@ -72,9 +72,9 @@ class Search:
         return None
 
     def _advised(self, setting: TunedSetting) -> Variant | None:
-        if setting.placement not in self._variants.placements:
-            return None
-        base = self._base(setting.placement)
+        # Without depthwise layers, to leave them in float is to quantize all.
+        here = setting.placement in self._variants.placements
+        base = self._base(setting.placement if here else self._variants.placements[0])
         if setting.body:
             return self._variants.with_native(base)
         if setting.step_share is None:

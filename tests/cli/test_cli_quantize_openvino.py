@@ -29,6 +29,7 @@ def run(monkeypatch, folder, out, ratio, *options):
             "32",
             "--out",
             str(out),
+            "--try-all",
             *options,
         ]
     )

@@ -43,7 +43,7 @@ def done(portable, tmp_path_factory):
     out = tmp_path_factory.mktemp("int8")
     result = quantize_openvino(
         portable, IMAGES, out, settings=SETTINGS, judge_images=JUDGES, judge_labels=ANSWERS,
-        timing=times(no_depthwise=0.8, no_depthwise_0_5_step=0.6, no_depthwise_1_step=0.65),
+        try_all=True, timing=times(no_depthwise=0.8, no_depthwise_0_5_step=0.6, no_depthwise_1_step=0.65),
     )  # fmt: skip
     return SimpleNamespace(out=out, **vars(result))
 
@@ -156,7 +156,7 @@ def test_what_it_is_travels_in_the_file(done):
 def test_the_same_inputs_give_the_same_bytes(done, portable, tmp_path):
     again = quantize_openvino(
         portable, IMAGES, tmp_path, settings=SETTINGS, judge_images=JUDGES, judge_labels=ANSWERS,
-        timing=times(no_depthwise=0.8, no_depthwise_0_5_step=0.6, no_depthwise_1_step=0.65),
+        try_all=True, timing=times(no_depthwise=0.8, no_depthwise_0_5_step=0.6, no_depthwise_1_step=0.65),
     )  # fmt: skip
     assert again.xml.read_bytes() == done.xml.read_bytes()
     assert again.weights.read_bytes() == done.weights.read_bytes()
@@ -167,7 +167,7 @@ def test_a_model_that_is_not_faster_is_not_handed_over_unless_asked_for(portable
     with pytest.raises(
         CheckFailed, match="takes 1.20.*it is not faster; layers run in .*quantization.json has every variant"
     ):
-        quantize_openvino(portable, FEW, tmp_path, settings=settings, timing=times(others=1.2))
+        quantize_openvino(portable, FEW, tmp_path, settings=settings, try_all=True, timing=times(others=1.2))
     record = OpenVinoQuantizationRecord.read(tmp_path / "quantization.json")
     assert (record.faster, record.xml, record.kept.time.comparison) == (False, "", "slower")
     assert [path.name for path in tmp_path.iterdir()] == ["quantization.json"]
@@ -179,6 +179,7 @@ def test_a_model_that_is_not_faster_is_not_handed_over_unless_asked_for(portable
         settings=settings,
         labels=LABELS[: len(FEW)],
         keep_slower=True,
+        try_all=True,
         timing=times(others=1.0),
     )
     assert (result.record.faster, result.record.kept.time.comparison) == (False, "cannot tell")
