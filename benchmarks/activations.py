@@ -10,7 +10,6 @@ The file is written after every part: a run that was cut off goes on with --resu
 from __future__ import annotations
 
 import argparse
-import json
 import statistics
 import tempfile
 import time
@@ -20,19 +19,16 @@ from typing import Any
 
 import numpy as np
 import torch
-from resuming import folder_of, started
+from resuming import add_options, folder_of, started, write
 from torch import Tensor, nn
 from tqdm import tqdm
 
 import edgeacts
 from edgeacts import native
 from edgeacts.activations import activation
-from edgeacts.circumstances import circumstances
 from edgeacts.exporters.to_onnx import to_onnx
-from edgeacts.files import write_text_atomic
 from edgeacts.interleaving import times_of
 from edgeacts.modules import ActivationModule
-from edgeacts.records import to_builtins
 from edgeacts.report.insertion import insert_summary
 from edgeacts.runtimes import open_runtime
 from edgeacts.tables import compile_table
@@ -246,21 +242,19 @@ def main() -> None:
     parser.add_argument("--into", type=Path, help="Markdown file to put the table into")
     parser.add_argument("--rounds", type=int, default=40)
     parser.add_argument("--models", default=",".join(NETWORKS), help="comma-separated")
-    parser.add_argument("--resume", action="store_true", help="keep the parts that an interrupted run wrote")
-    parser.add_argument("--work", type=Path, help="folder to keep exported networks in, for the next run")
+    add_options(parser)
     arguments = parser.parse_args()
     settings = {"rounds": arguments.rounds, "isa": native.isa()}
     record = started(arguments.out, settings, resume=arguments.resume)
-    record["circumstances"] = to_builtins(circumstances())
     with folder_of(arguments.work) as folder:
         for network in arguments.models.split(","):
             for _ in measured(record, network, folder):
-                write_text_atomic(arguments.out, json.dumps(record, indent=1) + "\n")
+                write(arguments.out, record)
     if "kernel_ns" not in record:
         record["kernel_ns"] = {name: native.measure(compile_table(activation(name))) for name in ACTIVATIONS}
     if "training_to_silu" not in record:
         record["training_to_silu"] = training(arguments.rounds // 2)
-    write_text_atomic(arguments.out, json.dumps(record, indent=1) + "\n")
+    write(arguments.out, record)
     text = summary(record)
     print(text)
     if arguments.into:

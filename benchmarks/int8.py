@@ -10,7 +10,6 @@ of their medians at 95 %. Accelerated outputs are compared with those of the mod
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import statistics
 import sys
@@ -21,17 +20,14 @@ from typing import Any
 import activations as floats
 import numpy as np
 import torch
-from resuming import folder_of, started
+from resuming import add_options, folder_of, started, write
 from tqdm import tqdm
 
 import edgeacts
 from edgeacts import native
-from edgeacts.circumstances import circumstances
 from edgeacts.exporters.to_onnx import to_onnx
-from edgeacts.files import write_text_atomic
 from edgeacts.interleaving import times_of
 from edgeacts.native import int8
-from edgeacts.records import to_builtins
 from edgeacts.report.insertion import insert_summary
 from edgeacts.runtimes import open_runtime
 
@@ -163,24 +159,21 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=40)
     parser.add_argument("--models", default=",".join(NETWORKS), help="comma-separated")
     parser.add_argument("--activations", default=",".join(ACTIVATIONS), help="comma-separated, with relu")
-    parser.add_argument(
-        "--resume", action="store_true", help="keep the networks that an interrupted run wrote"
-    )
+    add_options(parser)
     arguments = parser.parse_args()
     names = tuple(arguments.activations.split(","))
     isa = int8.isa() if native.available() else ""
     settings = {"rounds": arguments.rounds, "isa": isa, "activations": names}
     record = started(arguments.out, settings, resume=arguments.resume)
-    record["circumstances"] = to_builtins(circumstances())
     with folder_of(arguments.work) as folder:
         for network in arguments.models.split(","):
             if all(one["network"] != NETWORKS[network] for one in record["settings"]):
                 paths = export(network, names, folder)
                 found = rows(measure(paths, names, arguments.rounds), names)
                 record["settings"].append({"network": NETWORKS[network], "rows": found})
-                write_text_atomic(arguments.out, json.dumps(record, indent=1) + "\n")
+                write(arguments.out, record)
     record["lookup_gb_s"] = int8.measure_lookup()
-    write_text_atomic(arguments.out, json.dumps(record, indent=1) + "\n")
+    write(arguments.out, record)
     text = summary(record)
     print(text)
     if arguments.into:

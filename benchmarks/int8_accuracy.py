@@ -11,7 +11,6 @@ in the JSON already is not measured again.
 from __future__ import annotations
 
 import argparse
-import json
 import logging
 import tempfile
 import time
@@ -26,13 +25,11 @@ from msgspec.structs import replace
 from numpy.typing import NDArray
 from onnxruntime.quantization import CalibrationDataReader, QuantType, quantize_static
 from onnxruntime.quantization.shape_inference import quant_pre_process
-from tqdm import tqdm
+from trained_networks import DATA, IMAGES, Row, add_options, measured
 
 from edgeacts.circumstances import circumstances
-from edgeacts.data import load_dataset
 from edgeacts.data.dataset import ImageDataset
 from edgeacts.data.splits import limit
-from edgeacts.files import write_text_atomic
 from edgeacts.preprocessing import Preprocessing
 from edgeacts.quantization import QuantizeSettings, post_training, quantize_static_units
 from edgeacts.quantization.bias import measure_shifts
@@ -41,25 +38,8 @@ from edgeacts.quantization.workflow import Quantized
 from edgeacts.records import to_builtins
 from edgeacts.report.insertion import insert_summary
 
-NETWORKS = {"mobilenet_v2": 0.5, "shufflenet_v2": 0.5, "squeezenet1_1": 1.0}
-ACTIVATIONS = ("relu", "tanhexp", "mish", "nish", "sau")
-DATA, IMAGES, BATCH = "fashion-mnist", 256, 64
+BATCH = 64
 _BIAS_IMAGES = 64
-
-
-def train_all(folder: Path) -> None:
-    """FOLDER/MODEL-ACTIVATION/export of every network, one epoch each."""
-    from edgeacts.exporting import export_checkpoint
-    from edgeacts.training import TrainSettings, train
-
-    for model, width in NETWORKS.items():
-        for activation in ACTIVATIONS:
-            out = folder / f"{model}-{activation}"
-            if not (out / "export" / "model.onnx").exists():
-                train(
-                    TrainSettings(model=model, activation=activation, width=width, data=DATA, epochs=1), out
-                )
-                export_checkpoint(out / "checkpoint.safetensors", out / "export", runtimes=("onnxruntime",))
 
 
 class Reader(CalibrationDataReader):
@@ -167,35 +147,24 @@ def summary(record: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def record_of(rows: list[Row]) -> dict[str, Any]:
+    """What is written of the networks measured so far."""
+    return {"circumstances": to_builtins(circumstances()), "onnxruntime": ort.__version__, "networks": rows}
+
+
 def main() -> None:
     """Measure every network that is there, write the JSON after each, and the README's part."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--out", type=Path, default=Path(__file__).with_suffix(".json"))
-    parser.add_argument("--exports", type=Path, help="folder of trained and exported networks")
-    parser.add_argument("--into", type=Path, help="Markdown file to put the table into")
+    add_options(parser, Path(__file__).with_suffix(".json"))
     parser.add_argument("--test-images", type=int, default=10_000)
     arguments = parser.parse_args()
-    folder = arguments.exports or Path(tempfile.mkdtemp(prefix="edgeacts-int8-"))
-    if arguments.exports is None:
-        train_all(folder)
-    known = json.loads(arguments.out.read_text()) if arguments.out.exists() else {"networks": []}
-    found = {row["network"]: row for row in known["networks"]}
-    dataset = load_dataset(DATA)
-    names = [f"{model}-{activation}" for model in NETWORKS for activation in ACTIVATIONS]
-    for name in tqdm(names):
-        path = folder / name / "export" / "model.onnx"
-        if name in found or not path.exists():
-            continue
-        found[name] = measure(path, dataset, arguments.test_images)
-        record = {
-            "circumstances": to_builtins(circumstances()),
-            "onnxruntime": ort.__version__,
-            "networks": [found[n] for n in names if n in found],
-        }
-        write_text_atomic(arguments.out, json.dumps(record, indent=1) + "\n")
-    text = summary(json.loads(arguments.out.read_text()))
+
+    def one(path: Path, dataset: ImageDataset) -> Row:
+        return measure(path, dataset, arguments.test_images)
+
+    text = summary(measured(arguments.out, arguments.exports, one, record_of))
     print(text)
     if arguments.into:
         insert_summary(arguments.into, text, "python benchmarks/int8_accuracy.py", "int8-accuracy")

@@ -12,9 +12,7 @@ network that stands in the JSON already, with so many images, is not measured ag
 from __future__ import annotations
 
 import argparse
-import json
 import sys
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -22,18 +20,15 @@ from typing import Any
 import numpy as np
 import onnx
 import onnxruntime as ort
-from int8_accuracy import ACTIVATIONS, DATA, IMAGES, NETWORKS, train_all
 from int8_tensors import as_written, differences, fresh, only_bytes, paired, quantized, values_of, visible
 from numpy.typing import NDArray
-from tqdm import tqdm
+from trained_networks import DATA, IMAGES, Row, add_options, measured
 
 from edgeacts import native
 from edgeacts.acceleration.compiling import kernel_options
 from edgeacts.circumstances import circumstances
-from edgeacts.data import load_dataset
 from edgeacts.data.dataset import ImageDataset
 from edgeacts.data.splits import limit
-from edgeacts.files import write_text_atomic
 from edgeacts.preprocessing import Preprocessing
 from edgeacts.quantization import QuantizeSettings, post_training, quantize_static_units
 from edgeacts.quantization.emulation import executed_graph
@@ -168,37 +163,34 @@ def summary(record: Mapping[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def record_of(rows: list[Row]) -> dict[str, Any]:
+    """What is written of the networks measured so far."""
+    return {
+        "circumstances": to_builtins(circumstances()),
+        "onnxruntime": ort.__version__,
+        "isa": native.isa(),
+        "images": rows[0]["images"],
+        "bounds": bounds(rows),
+        "networks": rows,
+    }
+
+
 def main() -> None:
     """Measure every network that is there, write the JSON, and the README's part."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--out", type=Path, default=Path(__file__).with_suffix(".json"))
-    parser.add_argument("--exports", type=Path, help="folder of trained and exported networks")
-    parser.add_argument("--into", type=Path, help="Markdown file to put the table into")
+    add_options(parser, Path(__file__).with_suffix(".json"))
     parser.add_argument("--images", type=int, default=32)
     arguments = parser.parse_args()
-    names = [f"{model}-{activation}" for model in NETWORKS for activation in ACTIVATIONS]
-    known = json.loads(arguments.out.read_text())["networks"] if arguments.out.exists() else []
-    found = {row["network"]: row for row in known if row["images"] == arguments.images}
-    missing = [name for name in names if name not in found]
-    folder = arguments.exports or Path(tempfile.mkdtemp(prefix="edgeacts-int8-"))
-    if arguments.exports is None and missing:
-        train_all(folder)
-    paths = [path for name in missing if (path := folder / name / "export" / "model.onnx").exists()]
-    dataset = load_dataset(DATA)
-    found.update({path.parent.parent.name: measure(path, dataset, arguments.images) for path in tqdm(paths)})
-    rows = [found[name] for name in names if name in found]
-    record = {
-        "circumstances": to_builtins(circumstances()),
-        "onnxruntime": ort.__version__,
-        "isa": native.isa(),
-        "images": arguments.images,
-        "bounds": bounds(rows),
-        "networks": rows,
-    }
-    write_text_atomic(arguments.out, json.dumps(record, indent=1) + "\n")
-    text = summary(record)
+
+    def one(path: Path, dataset: ImageDataset) -> Row:
+        return measure(path, dataset, arguments.images)
+
+    def kept(row: Row) -> bool:
+        return bool(row["images"] == arguments.images)
+
+    text = summary(measured(arguments.out, arguments.exports, one, record_of, kept=kept))
     print(text)
     if arguments.into:
         insert_summary(arguments.into, text, "python benchmarks/int8_steps.py", "int8-steps")

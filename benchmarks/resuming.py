@@ -1,7 +1,8 @@
-"""Records of benchmarks that go on where an interrupted run stopped."""
+"""Benchmarks that write each part as it comes and go on where an interrupted run stopped."""
 
 from __future__ import annotations
 
+import argparse
 import json
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -9,13 +10,31 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from edgeacts.circumstances import circumstances
+from edgeacts.files import write_text_atomic
+from edgeacts.records import to_builtins
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """--resume and --work."""
+    parser.add_argument("--resume", action="store_true", help="keep the parts that an interrupted run wrote")
+    parser.add_argument("--work", type=Path, help="folder to keep the networks in, for the next run")
+
 
 def started(path: Path, settings: Mapping[str, Any], *, resume: bool) -> dict[str, Any]:
-    """What an interrupted run of the same settings wrote, when it shall be kept; else a record without parts."""
+    """What an interrupted run of the same settings wrote, when it shall be kept; else a record without parts.
+
+    Its circumstances are those in which it was begun.
+    """
     known = json.loads(json.dumps(settings))
     record: dict[str, Any] = json.loads(path.read_text()) if resume and path.exists() else {}
     same = "settings" in record and all(record.get(key) == value for key, value in known.items())
-    return record if same else {**known, "settings": []}
+    return record if same else {"circumstances": to_builtins(circumstances()), **known, "settings": []}
+
+
+def write(path: Path, record: Mapping[str, Any]) -> None:
+    """The record as JSON, whole or not at all."""
+    write_text_atomic(path, json.dumps(record, indent=1) + "\n")
 
 
 @contextmanager
