@@ -19,7 +19,7 @@ from edgeacts.native import int8
 
 CONV = "QLinearConv"
 # Kernels round a sum times its scale to an int32: what is larger would come out as the smallest one. A clamp before that
-# costs 1 to 2 % of a depthwise convolution (AVX2), and no network has such scales.
+# costs 1 to 3 % of a depthwise convolution (AVX2), and no network has such scales.
 _LARGEST = 2.0**30
 _LANES = 8  # channels that the kernel's weights are packed for
 # A product of more rows than this is where ONNX Runtime's own is as fast: it then takes more time than what surrounds it.

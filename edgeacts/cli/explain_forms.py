@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from dataclasses import dataclass
+from itertools import product
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -12,6 +14,7 @@ if TYPE_CHECKING:
     from edgeacts.definition import Activation
 
 SHOWN = 8  # forms of a runtime
+PRECISIONS = ("f32", "int8")
 
 
 def runtime_forms(
@@ -22,57 +25,65 @@ def runtime_forms(
     tuning: str | None,
 ) -> dict[str, Any]:
     """For each runtime that has forms of its own: the choice with its reason, and the forms it was chosen from."""
-    from edgeacts.forms import choose_for, options
     from edgeacts.forms.costs import COSTS
 
     found: dict[str, Any] = {}
-    for runtime, precision in ((r, p) for r in COSTS for p in ("f32", "int8")):
-        if precision == "int8" and runtime == "openvino":
-            found |= _int8_settings(definition, values, tuning)
-            continue
-        asked: dict[str, Any] = {
-            "runtime": runtime, "precision": precision, "tolerance": tolerance, "tuning": tuning,
-        }  # fmt: skip
-        choice = choose_for(definition, values, **asked)
-        known = options(definition, values, **asked).options
-        rows = {"chosen": f"{choice.form.name}: {choice.reason}"}
-        for option in known[:SHOWN]:
-            how = "measured" if option.measured else "expected"
-            rows[option.form.name] = (
-                f"{option.cost:.2f} ({how}), within {option.bound:.1e}: {option.form.why}"
-            )
-        if len(known) > SHOWN:
-            rows["and"] = f"{len(known) - SHOWN} slower ones"
-        where = runtime if precision == "f32" else f"{runtime} between Q and DQ"
-        found[f"forms on {where}, latency of a network over that with ReLU"] = rows
+    for place in product(COSTS, PRECISIONS):
+        found |= _DESCRIBED.get(place, _choice)(definition, values, Asked(*place, tolerance, tuning))
     return found
 
 
+@dataclass(frozen=True)
+class Asked:
+    """Where forms are asked for."""
+
+    runtime: str
+    precision: str
+    tolerance: float
+    tuning: str | None
+
+
+def _choice(definition: Activation, values: Sequence[Mapping[str, float]], asked: Asked) -> dict[str, Any]:
+    """The form that is chosen, and those it was chosen from."""
+    from edgeacts.forms import choose_for, options
+
+    choice = choose_for(definition, values, **vars(asked))
+    known = options(definition, values, **vars(asked)).options
+    rows = {"chosen": f"{choice.form.name}: {choice.reason}"}
+    for option in known[:SHOWN]:
+        how = "measured" if option.measured else "expected"
+        rows[option.form.name] = f"{option.cost:.2f} ({how}), within {option.bound:.1e}: {option.form.why}"
+    if len(known) > SHOWN:
+        rows["and"] = f"{len(known) - SHOWN} slower ones"
+    where = asked.runtime if asked.precision == "f32" else f"{asked.runtime} between Q and DQ"
+    return {f"forms on {where}, latency of a network over that with ReLU": rows}
+
+
 def _int8_settings(
-    definition: Activation, values: Sequence[Mapping[str, float]], tuning: str | None
+    definition: Activation, values: Sequence[Mapping[str, float]], asked: Asked
 ) -> dict[str, Any]:
     """How a network with the activation is quantized for OpenVINO first, and what the other ways cost."""
-    from edgeacts.forms.tuned import fastest_setting, measured, setting_name
+    from edgeacts.forms.tuned import fastest_setting, setting_name
     from edgeacts.quantization.openvino_settings import STEP_SHARES
+    from edgeacts.quantization.openvino_tuned import counts, settings_measured
 
     title = "INT8 on openvino, latency of a network over that with ReLU in INT8"
-    points = [definition.values(v) for v in values] or [definition.values()]
-    known = (
-        measured(
-            definition, points[0], runtime="openvino", precision="int8", tuning=None if tuning is None else Path(tuning)
-        )
-        if all(p == points[0] for p in points)
-        else None
-    )  # fmt: skip
-    if known is None or not known.activation.settings:
+    known = settings_measured(definition, [definition.values(v) for v in values], asked.tuning)
+    if known is None:
         return {title: "not measured (edgeacts tune --precision int8): edgeacts quantize tries every way"}
     settings = known.activation.settings
     best = fastest_setting(settings, max(STEP_SHARES))
-    rows = {} if best is None else {"tried first": f"{setting_name(best)}: the fastest in {known.where}"}
+    first = {} if best is None else {"tried first": f"{setting_name(best)}: the fastest in {known.where}"}
+    if not counts(known, asked.tuning):
+        first = {"tried first": f"none, every way is tried: {known.where}, was another CPU or OpenVINO"}
     ratios = {
         setting_name(s): f"{s.ratio:.2f} [{s.ratio_low:.2f}, {s.ratio_high:.2f}] (measured)" for s in settings
     }
-    return {title: rows | ratios}
+    return {title: first | ratios}
+
+
+# What is told of a runtime and precision where it is not the choice of a form.
+_DESCRIBED: Mapping[tuple[str, str], Any] = MappingProxyType({("openvino", "int8"): _int8_settings})
 
 
 def model_forms(model: onnx.ModelProto, *, tolerance: float, tuning: str | None) -> dict[str, str]:
@@ -119,7 +130,9 @@ def _per_channel(model: onnx.ModelProto, known: Sequence[str]) -> dict[str, str]
 
 def add_arguments(parser: Any) -> None:
     """--tolerance and --tuning."""
+    from edgeacts.cli.options import add_tuning
+
     parser.add_argument(
         "--tolerance", type=float, default=1e-5, metavar="E", help="error that forms may have; default 1e-5"
     )
-    parser.add_argument("--tuning", metavar="FILE", help="tuning file (edgeacts tune); default the user's")
+    add_tuning(parser)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from edgeacts.cli.images import validation_images
-from edgeacts.cli.options import names, on_terminal, wrapped, write_json
+from edgeacts.cli.options import add_body_for, names, on_terminal, wrapped, write_json
 from edgeacts.errors import UsageError
 from edgeacts.runtimes import runtime_names
 
@@ -55,16 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="E",
         help="error a form may have; 0 = the formula; default 1e-5",
     )
-    parser.add_argument(
-        "--tuning",
-        metavar="FILE",
-        help="choose OpenVINO's forms by this file of edgeacts tune; default the machine's own",
-    )
-    parser.add_argument(
-        "--body-for",
-        metavar="RUNTIME",
-        help="onnxruntime: the functions' own bodies are those it runs fastest without kernels",
-    )
+    add_body_for(parser)
     parser.add_argument(
         "--form", metavar="NAME", help="this form of the activation (edgeacts explain ACTIVATION)"
     )

@@ -89,6 +89,21 @@ def duration(text: str) -> float:
     return value
 
 
+def add_tuning(parser: argparse.ArgumentParser) -> None:
+    """--tuning."""
+    parser.add_argument("--tuning", metavar="FILE", help="file of edgeacts tune; default the machine's own")
+
+
+def add_body_for(parser: argparse.ArgumentParser) -> None:
+    """--body-for and --tuning."""
+    parser.add_argument(
+        "--body-for",
+        metavar="RUNTIME",
+        help="onnxruntime: compute activations in the form that it runs fastest without kernels (browser, mobile)",
+    )
+    add_tuning(parser)
+
+
 def add_runtime(parser: argparse.ArgumentParser, default: str) -> None:
     """--runtime, --threads, --provider."""
     parser.add_argument(

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from edgeacts.cli.options import on_terminal, seed, wrapped, write_json
+from edgeacts.cli.options import add_body_for, on_terminal, seed, wrapped, write_json
 from edgeacts.cli.quantize_gate import (
     add_gate,
     as_the_file_takes_them,
@@ -89,14 +89,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="dense networks: 8-bit weights, ranges taken while it runs; needs no data",
     )
-    parser.add_argument(
-        "--body-for",
-        metavar="RUNTIME",
-        help="onnxruntime: compute activations in the form that it runs fastest without kernels (browser, mobile)",
-    )
-    parser.add_argument(
-        "--tuning", metavar="FILE", help="tuning file (edgeacts tune --precision int8); default the machine's"
-    )
+    add_body_for(parser)
     add_gate(parser)
     add_openvino_options(parser)
 

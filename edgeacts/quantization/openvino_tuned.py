@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import onnx
 
 from edgeacts.circumstances import circumstances
-from edgeacts.exporters.runtime_forms import Use, uses_in
+from edgeacts.definition import Activation
+from edgeacts.exporters.runtime_forms import uses_in
 from edgeacts.forms.tuned import Measured, fastest_setting, measured, setting_name
 from edgeacts.quantization.openvino_settings import OpenVinoSettings
 from edgeacts.records import TunedSetting
@@ -39,24 +41,30 @@ def advice(path: Path, settings: OpenVinoSettings, tuning: str | Path | None = N
     model = onnx.load(path, load_external_data=False)
     calls = Counter(node.op_type for node in model.graph.node)
     for use in sorted(uses_in(model), key=lambda one: -calls[one.operator]):
-        known = _known(use, tuning)
-        best = None if known is None else fastest_setting(known.activation.settings, settings.max_step_share)
-        if known is not None and best is not None:
+        known = settings_measured(use.activation, use.points, tuning)
+        if known is None or not counts(known, tuning):
+            continue
+        best = fastest_setting(known.activation.settings, settings.max_step_share)
+        if best is not None:
             told = f"{setting_name(best)} is the fastest for {use.activation.name} in {known.where}"
             return Advice(best, told)
     return None
 
 
-def _known(use: Use, tuning: str | Path | None) -> Measured | None:
-    if len(use.points) > 1:
+def settings_measured(
+    activation: Activation, points: Sequence[Mapping[str, float]], tuning: str | Path | None
+) -> Measured | None:
+    """The ways to quantize a network with the activation that were measured; None for several values of its parameters."""
+    every = [activation.values(point) for point in points] or [activation.values()]
+    if any(one != every[0] for one in every):
         return None
     given = None if tuning is None else Path(tuning)
-    known = measured(use.activation, use.points[0], runtime=RUNTIME, precision=PRECISION, tuning=given)
-    if known is None or not known.activation.settings or (known.source != str(given) and not _here(known)):
-        return None
-    return known
+    known = measured(activation, every[0], runtime=RUNTIME, precision=PRECISION, tuning=given)
+    return known if known is not None and known.activation.settings else None
 
 
-def _here(known: Measured) -> bool:
+def counts(known: Measured, tuning: str | Path | None) -> bool:
+    """Whether a search may end with what was measured: in the file that was given, or here."""
     now, then = circumstances(), known.entry.circumstances
-    return (now.cpu, now.versions.get(RUNTIME)) == (then.cpu, then.versions.get(RUNTIME))
+    here = (now.cpu, now.versions.get(RUNTIME)) == (then.cpu, then.versions.get(RUNTIME))
+    return here or (tuning is not None and known.source == str(Path(tuning)))

@@ -101,6 +101,7 @@ def test_given_inputs_are_used(folder: Path) -> None:
         benchmark(models(folder, "relu"), rounds=5, inputs={"x": np.ones((7, 4))})
     for wrong in ([1.0, 2.0], np.array([{}], object)):
         with pytest.raises(UsageError, match="input 'x' must be a numpy array of numbers, got"):
+            # what mypy would refuse is what is refused here
             benchmark(models(folder, "relu"), rounds=5, inputs={"x": wrong})  # type: ignore[dict-item]
 
 
