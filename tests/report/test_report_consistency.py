@@ -8,12 +8,11 @@ import msgspec
 import pytest
 import quantized_records as quantized
 import timed_records as timed
+from run_records import TWO
 
 from edgeacts.records import Record
 from edgeacts.report.consistency import MAX_TEXT, contradiction
 from edgeacts.report.evidence import KINDS, collect
-
-TWO = ("relu", "mish")
 
 
 def change(record: Any, **changes: Any) -> Any:

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 import pytest
 import timed_records as timed
+from run_records import TWO
 
 from edgeacts.files import sha256_file
 from edgeacts.records import LatencyRecord
@@ -18,7 +19,6 @@ from edgeacts.report.document import ReportDocument
 from edgeacts.report.evidence import KINDS, collect
 
 EVIL = "</script><img src=x onerror=alert(2)>=1"
-TWO = ("relu", "mish")
 replace = msgspec.structs.replace
 
 

@@ -11,6 +11,7 @@ import msgspec
 import numpy as np
 import pytest
 import quantized_records as quantized
+from run_records import EIGHT, TWO, known
 
 from edgeacts.quantization.paired import images_needed
 from edgeacts.records import GateRecord, LatencyRecord, QuantizationRecord
@@ -21,22 +22,8 @@ from edgeacts.report.front import Point, front, front_plots, points, standing
 from edgeacts.report.int8_ratios import compare, eight_timings
 from edgeacts.report.joining import join
 from edgeacts.report.palette import looks
-from edgeacts.report.variants import Variant, settings_of, short_names
+from edgeacts.report.variants import settings_of, short_names
 from edgeacts.shares import wilson_interval
-
-TWO = ("relu", "mish")
-EIGHT = "mobilenet_v2-mish-int8"
-
-
-@pytest.fixture
-def folder(maker: Any, tmp_path: Path) -> Path:
-    """Two activations in float and in 8 bits, quantized for both runtimes, timed in turn on ONNX Runtime."""
-    maker.write_run(tmp_path / "run", TWO)
-    return Path(maker.write_int8(tmp_path / "run", TWO))
-
-
-def known(folder: Path) -> dict[str, Variant]:
-    return {variant.label: variant for variant in join(collect([folder]))}
 
 
 def by_label(table: Table | None) -> dict[str, dict[str, Any]]:
@@ -44,8 +31,8 @@ def by_label(table: Table | None) -> dict[str, dict[str, Any]]:
     return {row[0].text: dict(zip(table.columns, row, strict=True)) for row in table.rows}
 
 
-def on_front(folder: Path) -> list[Point]:
-    variants = list(known(folder).values())
+def on_front(int8_folder: Path) -> list[Point]:
+    variants = list(known(int8_folder).values())
     return points(variants, settings_of(variants))
 
 
@@ -53,8 +40,8 @@ def rewrite(path: Path, kind: type, **changes: Any) -> None:
     msgspec.structs.replace(kind.read(path), **changes).write(path)
 
 
-def test_records_of_an_8_bit_file_are_one_variant_beside_its_float_one(folder: Path) -> None:
-    evidence = collect([folder])
+def test_records_of_an_8_bit_file_are_one_variant_beside_its_float_one(int8_folder: Path) -> None:
+    evidence = collect([int8_folder])
     variants = {variant.label: variant for variant in join(evidence)}
     assert evidence.problems == []
     assert set(variants) == {
@@ -71,23 +58,25 @@ def test_records_of_an_8_bit_file_are_one_variant_beside_its_float_one(folder: P
     assert names["mobilenet_v2-mish-int8-openvino"] == "mish int8 for OpenVINO"
 
 
-def test_a_verdict_on_the_8_bit_file_is_not_one_on_the_float_file(folder: Path, maker: Any) -> None:
-    quantization = QuantizationRecord.read(folder / "mobilenet_v2-mish" / "quantize" / "quantization.json")
+def test_a_verdict_on_the_8_bit_file_is_not_one_on_the_float_file(int8_folder: Path, maker: Any) -> None:
+    quantization = QuantizationRecord.read(
+        int8_folder / "mobilenet_v2-mish" / "quantize" / "quantization.json"
+    )
     failed = msgspec.structs.replace(
         maker.verdict("mish", "fail"), candidate_sha256=quantization.portable_sha256,
         reference_sha256=quantization.model_sha256,
     )  # fmt: skip
-    failed.write(folder / "mobilenet_v2-mish" / "verify-int8" / "verdict.json")
-    variants = known(folder)
+    failed.write(int8_folder / "mobilenet_v2-mish" / "verify-int8" / "verdict.json")
+    variants = known(int8_folder)
     assert [v.record.outcome for v in variants[EIGHT].verdicts] == ["fail"]
     assert {v.record.outcome for v in variants["mobilenet_v2-mish"].verdicts} == {"pass"}
 
 
-def test_records_of_another_file_are_said_not_used(folder: Path) -> None:
-    quantize = folder / "mobilenet_v2-mish" / "quantize"
+def test_records_of_another_file_are_said_not_used(int8_folder: Path) -> None:
+    quantize = int8_folder / "mobilenet_v2-mish" / "quantize"
     rewrite(quantize / "gate.json", GateRecord, model_sha256="0" * 64)
-    shutil.move(quantize / "qat.json", folder / "qat.json")
-    evidence = collect([folder])
+    shutil.move(quantize / "qat.json", int8_folder / "qat.json")
+    evidence = collect([int8_folder])
     variants = {variant.label: variant for variant in join(evidence)}
     assert variants[EIGHT].accuracy is None
     assert {problem.where: problem.text for problem in evidence.problems} == {
@@ -98,14 +87,14 @@ def test_records_of_another_file_are_said_not_used(folder: Path) -> None:
     }
 
 
-def test_a_stale_timing_of_the_8_bit_file_is_a_problem(folder: Path) -> None:
-    path = folder / "bench" / "latency-int8.json"
+def test_a_stale_timing_of_the_8_bit_file_is_a_problem(int8_folder: Path) -> None:
+    path = int8_folder / "bench" / "latency-int8.json"
     record = LatencyRecord.read(path)
     stale = [
         msgspec.structs.replace(s, model_sha256="0" * 64) if s.label == EIGHT else s for s in record.series
     ]
     rewrite(path, LatencyRecord, series=tuple(stale))
-    evidence = collect([folder])
+    evidence = collect([int8_folder])
     join(evidence)
     (problem,) = evidence.problems
     assert problem.text.endswith(
@@ -122,8 +111,8 @@ def test_the_quantization_alone_says_what_it_is_of(maker: Any, tmp_path: Path) -
     ]  # fmt: skip
 
 
-def test_int8_is_on_the_front_with_the_accuracy_of_the_gate(folder: Path) -> None:
-    found = {(p.variant.label, p.timing.setting.runtime): p for p in on_front(folder)}
+def test_int8_is_on_the_front_with_the_accuracy_of_the_gate(int8_folder: Path) -> None:
+    found = {(p.variant.label, p.timing.setting.runtime): p for p in on_front(int8_folder)}
     point = found[EIGHT, "onnxruntime"]
     assert point.accuracy == 0.958
     assert point.accuracy_span == wilson_interval(958, 1000)
@@ -135,33 +124,33 @@ def test_int8_is_on_the_front_with_the_accuracy_of_the_gate(folder: Path) -> Non
     assert standing(found["mobilenet_v2-mish", "onnxruntime"], list(found.values()), best) != "on the front"
 
 
-def test_the_accuracy_of_the_gate_holds_in_onnx_runtime_only(maker: Any, folder: Path) -> None:
+def test_the_accuracy_of_the_gate_holds_in_onnx_runtime_only(maker: Any, int8_folder: Path) -> None:
     record = maker.int8_latency(TWO, "openvino")
-    record.write(folder / "bench" / "openvino.json")
-    runtimes = {p.timing.setting.runtime for p in on_front(folder) if p.variant.label == EIGHT}
+    record.write(int8_folder / "bench" / "openvino.json")
+    runtimes = {p.timing.setting.runtime for p in on_front(int8_folder) if p.variant.label == EIGHT}
     assert runtimes == {"onnxruntime"}
     files = {s.label: s for s in record.series}
-    ir = xml_hash(folder)
+    ir = xml_hash(int8_folder)
     series = msgspec.structs.replace(files[EIGHT], model_sha256=ir, label="anything")
-    rewrite(folder / "bench" / "openvino.json", LatencyRecord, series=(record.series[0], series))
-    (point,) = [p for p in on_front(folder) if p.variant.openvino]
+    rewrite(int8_folder / "bench" / "openvino.json", LatencyRecord, series=(record.series[0], series))
+    (point,) = [p for p in on_front(int8_folder) if p.variant.openvino]
     assert (point.accuracy, point.measured.total, point.timing.setting.runtime) == (0.954, 500, "openvino")
 
 
-def xml_hash(folder: Path) -> str:
-    found = known(folder)["mobilenet_v2-mish-int8-openvino"].openvino
+def xml_hash(int8_folder: Path) -> str:
+    found = known(int8_folder)["mobilenet_v2-mish-int8-openvino"].openvino
     assert found is not None
     return str(found.record.xml_sha256)
 
 
-def test_a_failed_gate_is_drawn_pale_and_is_no_choice(folder: Path, maker: Any) -> None:
+def test_a_failed_gate_is_drawn_pale_and_is_no_choice(int8_folder: Path, maker: Any) -> None:
     gate = quantized.gate("x", maker.int8("mish")["gate"].circumstances, quantized.drop(60, 2))
-    path = folder / "mobilenet_v2-mish" / "quantize" / "gate.json"
+    path = int8_folder / "mobilenet_v2-mish" / "quantize" / "gate.json"
     rewrite(
         path, GateRecord, tries=gate.tries, passed=False, outcome="fails", summary="it does not hold",
         images_needed=gate.images_needed,
     )  # fmt: skip
-    variants = list(known(folder).values())
+    variants = list(known(int8_folder).values())
     settings, colours = settings_of(variants), looks(dict.fromkeys(v.look for v in variants))
     plot = next(p for p in front_plots(variants, colours, settings) if p.title == "ONNX Runtime, 1 thread")
     assert plot.note.startswith("Pale: gate failed, no choice. Small: INT8. ")
@@ -172,8 +161,8 @@ def test_a_failed_gate_is_drawn_pale_and_is_no_choice(folder: Path, maker: Any) 
     assert problem.text == f"the accuracy gate of {EIGHT} failed: it does not hold"
 
 
-def test_int8_is_drawn_smaller_in_the_colour_of_its_activation(folder: Path) -> None:
-    variants = list(known(folder).values())
+def test_int8_is_drawn_smaller_in_the_colour_of_its_activation(int8_folder: Path) -> None:
+    variants = list(known(int8_folder).values())
     settings, colours = settings_of(variants), looks(dict.fromkeys(v.look for v in variants))
     plot = next(p for p in front_plots(variants, colours, settings) if p.title == "ONNX Runtime, 1 thread")
     traces = {
@@ -188,9 +177,9 @@ def test_int8_is_drawn_smaller_in_the_colour_of_its_activation(folder: Path) -> 
     assert {t.text[0] for t in plot.figure.data if t.text} >= {"mish", "mish int8", "relu int8"}
 
 
-def test_the_ratio_to_the_float_model_is_of_rounds_in_which_both_ran(folder: Path) -> None:
+def test_the_ratio_to_the_float_model_is_of_rounds_in_which_both_ran(int8_folder: Path) -> None:
     """The machine is ten times slower in half of the blocks: medians of all samples say nothing, rounds do."""
-    path = folder / "bench" / "latency-int8.json"
+    path = int8_folder / "bench" / "latency-int8.json"
     record = LatencyRecord.read(path)
     slow = np.where(np.arange(len(record.blocks)) % 2, 10, 1)
 
@@ -206,7 +195,7 @@ def test_the_ratio_to_the_float_model_is_of_rounds_in_which_both_ran(folder: Pat
     scales = {"mobilenet_v2-relu": 1.0, "mobilenet_v2-mish": 2.0, "mobilenet_v2-relu-int8": 0.5, EIGHT: 0.8}
     series = tuple(changed(one, scales[one.label]) for one in record.series)
     rewrite(path, LatencyRecord, series=series, noise_floors=())
-    variants = list(known(folder).values())
+    variants = list(known(int8_folder).values())
     (setting,) = [s for s in settings_of(variants) if s.runtime == "onnxruntime"]
     found = {one.variant.label: one for one in eight_timings(variants, setting)}
     over_float, over_relu = found[EIGHT].over_float, found[EIGHT].over_relu
@@ -222,15 +211,15 @@ def test_the_ratio_to_the_float_model_is_of_rounds_in_which_both_ran(folder: Pat
     assert relu.comparison == "baseline"
 
 
-def test_series_that_did_not_run_in_the_same_rounds_are_not_compared(folder: Path) -> None:
-    own, other = known(folder)[EIGHT].timings[0], known(folder)["mobilenet_v2-relu"].timings[-1]
+def test_series_that_did_not_run_in_the_same_rounds_are_not_compared(int8_folder: Path) -> None:
+    own, other = known(int8_folder)[EIGHT].timings[0], known(int8_folder)["mobilenet_v2-relu"].timings[-1]
     assert compare(own, other) is not None
     short = msgspec.structs.replace(other.series, block_of=other.series.block_of[:-1])
     assert compare(own, dataclasses.replace(other, series=short)) is None
 
 
-def test_plots_say_what_was_lost_and_what_was_gained(folder: Path) -> None:
-    variants = list(known(folder).values())
+def test_plots_say_what_was_lost_and_what_was_gained(int8_folder: Path) -> None:
+    variants = list(known(int8_folder).values())
     settings, colours = settings_of(variants), looks(dict.fromkeys(v.look for v in variants))
     (drops,) = int8_plots.drop_plots(variants, colours)
     row = by_label(drops.table)[EIGHT]
@@ -258,8 +247,8 @@ def test_plots_say_what_was_lost_and_what_was_gained(folder: Path) -> None:
     assert len(drawn) == 3  # ReLU INT8 is not compared with itself
 
 
-def test_tables_tell_how_it_was_made_and_what_other_cpus_make_of_it(folder: Path) -> None:
-    variants = list(known(folder).values())
+def test_tables_tell_how_it_was_made_and_what_other_cpus_make_of_it(int8_folder: Path) -> None:
+    variants = list(known(int8_folder).values())
     method = by_label(int8_tables.method_table(variants))[EIGHT]
     assert method["ranges"].text == "mse"
     assert method["weights"].text == "7-bit weights, biases corrected"
@@ -306,8 +295,8 @@ def test_a_run_without_int8_has_no_such_section(whole_run: Path) -> None:
     assert [table(variants) for table in tables] == [None] * 4
 
 
-def test_page_csv_and_markdown_agree(folder: Path, tmp_path: Path) -> None:
-    page = build_report(folder, tmp_path / "out")
+def test_page_csv_and_markdown_agree(int8_folder: Path, tmp_path: Path) -> None:
+    page = build_report(int8_folder, tmp_path / "out")
     assert 'id="int8"' in page.read_text(encoding="utf-8")
     text = page.with_name("summary.md").read_text(encoding="utf-8")
     assert "In 8 bits on ONNX Runtime, 1 thread: " in text

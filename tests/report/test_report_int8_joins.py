@@ -5,31 +5,18 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-import pytest
+from run_records import EIGHT, known
 
 from edgeacts.records import OpenVinoQuantizationRecord
-from edgeacts.report.evidence import collect
 from edgeacts.report.int8_ratios import EightTiming, compare, eight_timings
-from edgeacts.report.joining import join
-from edgeacts.report.variants import Timing, Variant, settings_of
+from edgeacts.report.variants import Timing, settings_of
 
 change = msgspec.structs.replace
-TWO = ("relu", "mish")
-EIGHT, RELU = "mobilenet_v2-mish-int8", "mobilenet_v2-relu-int8"
+RELU = "mobilenet_v2-relu-int8"
 
 
-@pytest.fixture
-def folder(maker: Any, tmp_path: Path) -> Path:
-    maker.write_run(tmp_path / "run", TWO)
-    return Path(maker.write_int8(tmp_path / "run", TWO))
-
-
-def known(folder: Path) -> dict[str, Variant]:
-    return {variant.label: variant for variant in join(collect([folder]))}
-
-
-def timings(folder: Path, runtime: str = "onnxruntime") -> dict[str, EightTiming]:
-    variants = list(known(folder).values())
+def timings(int8_folder: Path, runtime: str = "onnxruntime") -> dict[str, EightTiming]:
+    variants = list(known(int8_folder).values())
     (setting,) = [s for s in settings_of(variants) if s.runtime == runtime]
     return {one.variant.label: one for one in eight_timings(variants, setting)}
 
@@ -40,16 +27,16 @@ def with_floor(timing: Timing, **changes: Any) -> Timing:
     return dataclasses.replace(timing, record=change(record, noise_floors=floors))
 
 
-def pair(folder: Path) -> tuple[Timing, Timing]:
+def pair(int8_folder: Path) -> tuple[Timing, Timing]:
     """ReLU's 8-bit file and the baseline, ReLU's float file, of one record."""
-    own = known(folder)[RELU].timings[0]
-    base = next(t for t in known(folder)["mobilenet_v2-relu"].timings if t.record == own.record)
+    own = known(int8_folder)[RELU].timings[0]
+    base = next(t for t in known(int8_folder)["mobilenet_v2-relu"].timings if t.record == own.record)
     assert base.series.comparison == "baseline"
     return own, base
 
 
-def test_the_copy_of_the_baseline_counts_as_a_second_session_of_it(folder: Path) -> None:
-    own, base = pair(folder)
+def test_the_copy_of_the_baseline_counts_as_a_second_session_of_it(int8_folder: Path) -> None:
+    own, base = pair(int8_folder)
     assert own.floor is not None
     doubled = tuple(2 * value for value in own.floor.samples_ns)
     as_is, slower_copy = compare(own, base), compare(with_floor(own, samples_ns=doubled), base)
@@ -58,8 +45,8 @@ def test_the_copy_of_the_baseline_counts_as_a_second_session_of_it(folder: Path)
     assert slower_copy.interval.ratio < 0.9 * as_is.interval.ratio
 
 
-def test_a_machine_that_cannot_tell_a_file_from_its_copy_cannot_tell_here(folder: Path) -> None:
-    own, base = pair(folder)
+def test_a_machine_that_cannot_tell_a_file_from_its_copy_cannot_tell_here(int8_folder: Path) -> None:
+    own, base = pair(int8_folder)
     as_is, noisy = compare(own, base), compare(with_floor(own, ratio=2.0), base)
     assert as_is is not None
     assert noisy is not None
@@ -67,10 +54,10 @@ def test_a_machine_that_cannot_tell_a_file_from_its_copy_cannot_tell_here(folder
     assert as_is.interval == noisy.interval
 
 
-def test_the_float_file_is_that_of_the_same_record(folder: Path) -> None:
+def test_the_float_file_is_that_of_the_same_record(int8_folder: Path) -> None:
     """Of two benchmarks with the same files each 8-bit series is held against its own one's float series."""
-    before = timings(folder)[EIGHT].over_float
-    variants = list(known(folder).values())
+    before = timings(int8_folder)[EIGHT].over_float
+    variants = list(known(int8_folder).values())
     eight = next(v for v in variants if v.label == EIGHT)
     base = next(v for v in variants if v.label == "mobilenet_v2-mish")
     own = eight.timings[0]
@@ -82,8 +69,8 @@ def test_the_float_file_is_that_of_the_same_record(folder: Path) -> None:
     assert found.over_float == before
 
 
-def test_relu_is_that_of_the_same_network_and_for_the_same_runtime(folder: Path) -> None:
-    variants = list(known(folder).values())
+def test_relu_is_that_of_the_same_network_and_for_the_same_runtime(int8_folder: Path) -> None:
+    variants = list(known(int8_folder).values())
     relu = next(v for v in variants if v.label == RELU)
     eight = next(v for v in variants if v.label == EIGHT)
     setting = eight.timings[0].setting
@@ -103,11 +90,13 @@ def test_relu_is_that_of_the_same_network_and_for_the_same_runtime(folder: Path)
     assert over_relu() is None
 
 
-def test_the_accuracy_for_openvino_is_of_its_own_images_and_of_a_file_that_was_written(folder: Path) -> None:
+def test_the_accuracy_for_openvino_is_of_its_own_images_and_of_a_file_that_was_written(
+    int8_folder: Path,
+) -> None:
     label = f"{EIGHT}-openvino"
-    accuracy = known(folder)[label].accuracy
+    accuracy = known(int8_folder)[label].accuracy
     assert accuracy is not None
     assert (accuracy.correct, accuracy.total, accuracy.share) == (477, 500, 0.954)
-    path = folder / "mobilenet_v2-mish" / "quantize" / "openvino-quantization.json"
+    path = int8_folder / "mobilenet_v2-mish" / "quantize" / "openvino-quantization.json"
     change(OpenVinoQuantizationRecord.read(path), xml="").write(path)
-    assert known(folder)[label].accuracy is None
+    assert known(int8_folder)[label].accuracy is None

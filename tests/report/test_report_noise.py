@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 import timed_records as timed
+from run_records import TWO
 
 from edgeacts.records import LatencyRecord
 from edgeacts.report import build_report
@@ -28,7 +29,6 @@ from edgeacts.report.profiles import profile_plots
 from edgeacts.report.variants import settings_of
 
 replace = msgspec.structs.replace
-TWO = ("relu", "mish")
 
 
 def bench(folder: Path, record: LatencyRecord) -> Evidence:
