@@ -7,6 +7,7 @@ import numpy as np
 import onnx
 import pytest
 import torch
+from onnx import helper
 from sympy import Abs
 from torch import nn
 
@@ -14,8 +15,10 @@ from edgeacts.activations import activation
 from edgeacts.bodies import chosen_bodies
 from edgeacts.cli import main
 from edgeacts.definition import Activation, Parameter, X, sigmoid
+from edgeacts.exporters.runtime_forms import Use, Wish, bodies_on
 from edgeacts.exporters.to_onnx import to_onnx
 from edgeacts.exporters.to_openvino import to_openvino
+from edgeacts.forms import DOMAIN, choose_for
 from edgeacts.forms.scaled import scaled_body, unscaled
 from edgeacts.modules import ActivationModule
 from edgeacts.runtimes import open_runtime
@@ -58,6 +61,28 @@ def test_the_bound_holds_and_grows_where_scales_are_small() -> None:
     assert widest.form.bound_at({}) <= ASKED["tolerance"] / 4  # 1/0.25
     assert {node.op_type for node in body.node}.isdisjoint({"Sigmoid", "Exp"})
     assert (body.node[0].op_type, body.node[-1].op_type) == ("Mul", "Div")
+
+
+def test_the_bound_has_the_roundings_of_both_products() -> None:
+    """1.1 is SiLU's steepest slope: s·x and the quotient are rounded once each, by half an ULP."""
+    found = scaled_body(SWISH, points(1.0), ["beta"], **ASKED)
+    assert found is not None
+    inner = choose_for(activation("silu"), runtime="openvino", precision="f32", tolerance=ASKED["tolerance"])
+    assert inner.bound + 2 * 1.09 * 2**-24 < found[0].bound < inner.bound + 2 * 1.3 * 2**-24
+    assert scaled_body(SWISH, points(1.0), ["beta"], **ASKED | {"tolerance": 2**-24}) is None
+
+
+@pytest.mark.parametrize("cheap", [True, False])
+def test_it_replaces_a_body_that_costs_more_only(cheap: bool) -> None:
+    nodes = [helper.make_node("Identity" if cheap else "Exp", ["x"], ["y"])]
+    nodes += [] if cheap else [helper.make_node("Sin", ["y"], [f"y{n}"]) for n in range(4)]
+    own = helper.make_function(
+        DOMAIN, "SwishPerChannel", ["x", "beta"], ["y"], nodes, [helper.make_opsetid("", 20)]
+    )
+    use = Use("SwishPerChannel", SWISH, tuple(points(0.5, 2.0)), ("beta",))
+    wish = Wish(ASKED["tolerance"], ASKED["opset"])
+    found = bodies_on("openvino", "f32", [use], {"SwishPerChannel": own}, wish)
+    assert ("SwishPerChannel" in found) == (not cheap)
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from edgeacts.quantization.openvino_fits import Gate, Seen, fit
+from edgeacts.quantization.openvino_variants import rounded
 
 _erf = np.vectorize(math.erf)
 
@@ -123,3 +124,10 @@ def test_one_sided_ranges():
 def test_operations_are_those_of_a_clip_a_product_and_the_multiply_adds():
     assert Gate(-1.0, 1.0, True, False, False, (1.0, 2.0, 3.0), 0.0).operations == 5
     assert Gate(-1.0, 1.0, False, False, True, (1.0, 2.0, 3.0), 0.0).operations == 7
+
+
+def test_what_was_seen_is_widened_to_quarters_and_eighths():
+    """Inputs to come reach a little further, and layers that see about the same share a fit."""
+    assert rounded(Seen(-1.1, 2.3, 0.1, 0.61)) == Seen(-1.25, 2.5, 0.125, 0.625)
+    assert rounded(Seen(-1.13, 2.28, 0.14, 0.57)) == Seen(-1.25, 2.5, 0.125, 0.625)
+    assert rounded(Seen(1.0, 1.0, 1.0, 0.0)) == Seen(1.0, 1.25, 1.0, 0.125)

@@ -36,6 +36,7 @@ from edgeacts.records import (
 )
 from edgeacts.runtimes import open_runtime
 from edgeacts.tuning import TuneSettings, measuring, tune, write_entry
+from edgeacts.tuning.calibration import noise_images
 from edgeacts.tuning.candidates import forms_to_try
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # nncf and what it imports
@@ -323,3 +324,27 @@ def test_explain_says_where_nothing_was_measured(
     assert main(["explain", "relu"]) == 0
     told = " ".join(capsys.readouterr().out.split())
     assert "not measured (edgeacts tune --precision int8): edgeacts quantize tries every way" in told
+
+
+def test_explain_says_that_settings_of_another_cpu_are_not_tried_first(
+    advised: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("EDGEACTS_TUNING", str(advised))
+    assert main(["explain", "tanhexp"]) == 0
+    assert "tried first: no-depthwise, 0.5 step" in " ".join(capsys.readouterr().out.split())
+    record = TuningRecord.read(advised)
+    (entry,) = record.entries
+    elsewhere = replace(entry, circumstances=replace(entry.circumstances, cpu="another"))
+    replace(record, entries=(elsewhere,)).write(advised)
+    assert main(["explain", "tanhexp"]) == 0
+    assert "tried first: none, every way is tried" in " ".join(capsys.readouterr().out.split())
+
+
+def test_calibration_images_are_standard_normal_and_follow_the_seed() -> None:
+    images = noise_images(16, 3)
+    assert images.shape == (8, 3, 16, 16)
+    assert images.dtype == np.float32
+    assert abs(float(images.mean())) < 0.05
+    assert abs(float(images.std()) - 1) < 0.05
+    assert np.array_equal(images, noise_images(16, 3))
+    assert not np.array_equal(images, noise_images(16, 4))
