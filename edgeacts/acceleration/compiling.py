@@ -20,7 +20,7 @@ from edgeacts.acceleration.markers import Markers, optimize
 from edgeacts.acceleration.placed import DOMAIN as KERNELS
 from edgeacts.acceleration.placed import EXACT_KERNELS, Placed
 from edgeacts.acceleration.rewriting import rewrite
-from edgeacts.acceleration.samples import largest_error, moved_a_little, outputs_of, sample_feeds
+from edgeacts.acceleration.samples import errors, largest_error, moved_a_little, outputs_of, sample_feeds
 from edgeacts.acceleration.sites import Site
 from edgeacts.errors import EdgeactsError, one_line
 from edgeacts.onnx_metadata import MAX_MODEL_BYTES
@@ -34,6 +34,8 @@ _WAYS = {
 # A table's error grows from layer to layer: by the measure of trained networks, up to this times the sum of the bounds.
 _AMPLIFICATION = 8.0
 _NOISE = 5e-5  # what another order of additions does to a deep float32 network
+_MOVE = 1e-6  # of an input: the bound of a table
+_TIPS = 1e-4  # of an input: what tips some 8-bit values to the next step, which later layers make larger
 _LOG_FATAL_ONLY = 4
 
 
@@ -101,12 +103,28 @@ class _Compilation:
         self.optimized = optimize(model, threads=threads)
         self.reference = outputs_of(stock, feeds)
         self.allowed = _NOISE + _AMPLIFICATION * sum(site.bound for site in sites if site.table is not None)
-        if is_quantized(
-            model
-        ):  # a float's last bit may decide between two steps, which later layers make larger
-            self.allowed += largest_error(self.reference, outputs_of(stock, moved_a_little(feeds)))
+        if is_quantized(model):
+            self.allowed += largest_error(self.reference, self._moved(_TIPS))
+        else:
+            self._leave_out_what_tells_nothing()
         self.records: dict[str, CandidateRecord] = {}
         self.built: dict[str, tuple[bytes, list[Placed], Any]] = {}
+
+    def _moved(self, share: float) -> list[list[Any]]:
+        return outputs_of(self.stock, moved_a_little(self.feeds, share))
+
+    def _leave_out_what_tells_nothing(self) -> None:
+        """Samples on which the model itself, its inputs moved as little as tables are off, moves by more than is allowed.
+
+        Far from what it was made for a model may enlarge a move a million times; any two ways to compute it differ there.
+        """
+        own = errors(self.reference, self._moved(_MOVE))
+        telling = [place for place, error in enumerate(own) if error <= self.allowed]
+        if telling:
+            self.feeds, self.reference = (
+                [self.feeds[i] for i in telling],
+                [self.reference[i] for i in telling],
+            )
 
     def best(self) -> Compiled:
         for way, depthwise in _WAYS.items():

@@ -61,12 +61,12 @@ def _feed(inputs: Sequence[Any], batch: int, size: int, seed: int, scale: float)
     return feed
 
 
-def moved_a_little(feeds: Sequence[Arrays]) -> list[Arrays]:
-    """The same with each float moved by up to 1e-4 of itself: what tips some quantized values to the next step."""
+def moved_a_little(feeds: Sequence[Arrays], share: float) -> list[Arrays]:
+    """The same with each float moved by up to a share of itself."""
     generator = np.random.default_rng(3)
     return [
         {
-            name: (x * (1 + 1e-4 * generator.uniform(-1, 1, x.shape))).astype(x.dtype)
+            name: (x * (1 + share * generator.uniform(-1, 1, x.shape))).astype(x.dtype)
             if x.dtype.kind == "f"
             else x
             for name, x in feed.items()
@@ -76,31 +76,35 @@ def moved_a_little(feeds: Sequence[Arrays]) -> list[Arrays]:
 
 
 def largest_error(reference: Sequence[Sequence[np.ndarray]], other: Sequence[Sequence[np.ndarray]]) -> float:
-    """The largest |difference| of any output over all samples, in units of how much that output moves; inf for a mismatch."""
-    worst = 0.0
+    """The largest of `errors`."""
+    return max(errors(reference, other), default=0.0)
+
+
+def errors(reference: Sequence[Sequence[np.ndarray]], other: Sequence[Sequence[np.ndarray]]) -> list[float]:
+    """Of each sample: the largest |difference| of any output, in units of how much that output moves; inf for a mismatch."""
+    worst = [0.0] * len(reference)
     for index in range(len(reference[0])):
         wanted = [np.asarray(sample[index]) for sample in reference]
         given = [np.asarray(sample[index]) for sample in other]
-        worst = max(worst, _error(wanted, given))
+        worst = [max(pair) for pair in zip(worst, _errors(wanted, given), strict=True)]
     return worst
 
 
-def _error(wanted: Sequence[np.ndarray], given: Sequence[np.ndarray]) -> float:
+def _errors(wanted: Sequence[np.ndarray], given: Sequence[np.ndarray]) -> list[float]:
     if any(a.shape != b.shape or a.dtype != b.dtype for a, b in zip(wanted, given, strict=True)):
-        return float("inf")
+        return [float("inf")] * len(wanted)
     if wanted[0].dtype.kind != "f":
-        return 0.0 if all(np.array_equal(a, b) for a, b in zip(wanted, given, strict=True)) else float("inf")
+        return [0.0 if np.array_equal(a, b) else float("inf") for a, b in zip(wanted, given, strict=True)]
     unit = _movement(wanted)
-    worst = 0.0
+    found = []
     for a, b in zip(wanted, given, strict=True):
         with np.errstate(all="ignore"):
             difference = np.where(
                 (a == b) | (np.isnan(a) & np.isnan(b)), 0.0, np.abs(a.astype(np.float64) - b)
             )
-        if difference.size:
-            largest = float(np.max(difference))
-            worst = max(worst, largest / unit if largest == largest else float("inf"))
-    return worst
+        largest = float(np.max(difference, initial=0.0))
+        found.append(largest / unit if largest == largest else float("inf"))
+    return found
 
 
 def _movement(samples: Sequence[np.ndarray]) -> float:
