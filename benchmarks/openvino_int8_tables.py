@@ -37,7 +37,7 @@ def bodies(rows: Sequence[Mapping[str, Any]]) -> str:
 def placements(rows: Sequence[Mapping[str, Any]]) -> str:
     """To ReLU INT8 and to the float model of the same activation."""
     return markdown(
-        ("variant", "ms", "to ReLU INT8", "to Mish float"),
+        ("variant", "ms", "to ReLU INT8", "to its own float"),
         [(r["name"], _number(r["ms"]), _number(r["ratio"]), _number(r["to_float"])) for r in rows],
     )
 
