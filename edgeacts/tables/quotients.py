@@ -17,6 +17,9 @@ _DIVISION = 3  # multiply-adds that a division is worth
 _EVEN, _POWER = 5, 9  # that squaring and what follows is worth; a power of two, with a polynomial of degree 4
 _DEAREST = 21
 _ROUGH, _FINE = (8, 200), (40, 500)  # (rounds of reweighting, points)
+# A quotient stays the same when both polynomials are made larger, but its coefficients are rounded otherwise: where the first
+# bound is not much too large, another size may do. The last digits differ from one CPU's linear algebra to the next.
+_SIZES, _HOPE = tuple(2 ** (k / 16) for k in range(16)), 1.5
 _POINTS = 20_000  # where a quotient is certified
 _FARTHEST = 60.0  # powers of larger arguments lose too many digits
 
@@ -47,20 +50,27 @@ def best_quotient(subject: Subject, allowed: float) -> Rated | None:
     ranges = list(_ranges(subject))
     for shape in _shapes(even=_is_even(subject)):
         for lo, hi in ranges:
-            found = _fitted(subject, lo, hi, shape, allowed)
-            if found is None:
-                continue
-            bound = certify_quotient(subject, found)
-            if bound <= allowed:
-                return Rated(found, bound)
+            for found in _fitted(subject, lo, hi, shape, allowed):
+                bound = certify_quotient(subject, found)
+                if bound <= allowed:
+                    return Rated(found, bound)
+                if bound > _HOPE * allowed:
+                    break
     return None
 
 
-def _fitted(subject: Subject, lo: float, hi: float, shape: _Shape, allowed: float) -> Quotient | None:
+def _fitted(subject: Subject, lo: float, hi: float, shape: _Shape, allowed: float) -> Iterator[Quotient]:
+    """The best one of a shape, its coefficients rounded in several ways."""
     if shape.power:
-        return fit_power_quotient(subject, lo, shape.below, shape.power, allowed)
+        power = fit_power_quotient(subject, lo, shape.below, shape.power, allowed)
+        yield from () if power is None else (power,)
+        return
     fit = _Fit(subject, lo, hi, shape.top, shape.below, even=shape.even)
-    return None if fit.best(*_ROUGH, 2 * allowed) is None else fit.best(*_FINE, allowed)
+    if fit.best(*_ROUGH, 2 * allowed) is None:
+        return
+    best = fit.best(*_FINE, allowed)
+    if best is not None:
+        yield from (fit.rounded(*best, size) for size in _SIZES)
 
 
 def _is_even(subject: Subject) -> bool:
@@ -118,8 +128,8 @@ class _Fit:
         self.through_zero = float(subject(np.array([0.0]))[0]) == 0
         self.top = top - self.through_zero
 
-    def best(self, rounds: int, points: int, least: float) -> Quotient | None:
-        """The one with the smallest error below `least`; None when there is none, or the denominator has a zero."""
+    def best(self, rounds: int, points: int, least: float) -> tuple[Doubles, Doubles] | None:
+        """Chebyshev's coefficients of the one with the smallest error below `least`; None without one, or for a zero below."""
         if self.top < 0:
             return None
         nodes = -np.cos(np.pi * (np.arange(points) + 0.5) / points)
@@ -143,16 +153,17 @@ class _Fit:
             q = np.where(np.abs(q) < 1e-9, 1e-9, q)
             error = np.abs(over @ a / q - wanted) / scale
             if error.max() <= least and (np.all(q > 0) or np.all(q < 0)):
-                found, least = self._in_powers(a, b), float(error.max())
+                found, least = (a, b), float(error.max())
             emphasis = np.maximum(emphasis * (error / max(error.max(), 1e-30)), 1e-12)
             emphasis /= emphasis.max()
         return found
 
-    def _in_powers(self, a: Doubles, b: Doubles) -> Quotient:
+    def rounded(self, a: Doubles, b: Doubles, larger: float) -> Quotient:
+        """In powers, as float32: the largest coefficient below is 1/`larger`."""
         top, below = (self._powers(c) for c in (a, b))
         if self.through_zero:
             top = np.append(0.0, top)
-        size = below[0] if len(below) == 1 else np.abs(below).max() * np.sign(below[0])
+        size = below[0] if len(below) == 1 else larger * np.abs(below).max() * np.sign(below[0])
         rows = ((c / size).astype(np.float32) for c in (top, below))
         numerator, denominator = rows
         return Quotient(self.lo, self.hi, numerator, denominator, self.even)
