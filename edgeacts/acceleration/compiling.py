@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, NamedTuple
 
 import onnx
 import onnxruntime as ort
@@ -25,11 +25,22 @@ from edgeacts.acceleration.sites import Site
 from edgeacts.errors import EdgeactsError, one_line
 from edgeacts.onnx_metadata import MAX_MODEL_BYTES
 
+
+class _Way(NamedTuple):
+    """What `rewrite` is to replace."""
+
+    depthwise: str
+    products: bool = False
+
+
 _WAYS = {
-    "tables": "none",
-    "depthwise": "activated",
-    "depthwise everywhere": "all",
-    "convolutions": "convolutions",
+    "tables": _Way("none"),
+    "depthwise": _Way("activated"),
+    "depthwise everywhere": _Way("all"),
+    "convolutions": _Way("convolutions"),
+    "products": _Way("none", products=True),
+    "depthwise and products": _Way("activated", products=True),
+    "depthwise everywhere and products": _Way("all", products=True),
 }
 # A table's error grows from layer to layer: by the measure of trained networks, up to this times the sum of the bounds.
 _AMPLIFICATION = 8.0
@@ -127,14 +138,14 @@ class _Compilation:
             )
 
     def best(self) -> Compiled:
-        for way, depthwise in _WAYS.items():
-            self._build(way, depthwise)
+        for name, way in _WAYS.items():
+            self._build(name, way)
         times = times_in_turn(
             {"stock": self.stock, **{w: s for w, (_, _, s) in self.built.items()}}, self.feeds[0]
         )
-        for way, values in times.items():
-            error = self.records[way].error if way in self.records else None
-            self.records[way] = CandidateRecord(milliseconds=median(values) * 1e3, error=error)
+        for name, values in times.items():
+            error = self.records[name].error if name in self.records else None
+            self.records[name] = CandidateRecord(milliseconds=median(values) * 1e3, error=error)
         gains = {way: gain(times[way], times["stock"]) for way in self.built}
         fastest = min(gains, key=lambda way: gains[way].ratio, default="stock")
         if fastest == "stock" or not gains[fastest].sure:
@@ -159,9 +170,15 @@ class _Compilation:
         refused = [f"{way}: {record.why}" for way, record in self.records.items() if record.why]
         return "; ".join(refused) or "it has no activation and no convolution that a kernel could take"
 
-    def _build(self, way: str, depthwise: str) -> None:
+    def _build(self, name: str, way: _Way) -> None:
         try:
-            model, placed = rewrite(self.optimized, self.markers, depthwise=depthwise, threads=self.threads)
+            model, placed = rewrite(
+                self.optimized,
+                self.markers,
+                depthwise=way.depthwise,
+                products=way.products,
+                threads=self.threads,
+            )
             if not any(node.domain == KERNELS for node in model.graph.node):
                 return
             data = model.SerializeToString(deterministic=True)
@@ -172,15 +189,15 @@ class _Compilation:
             )
             difference = largest_error(self.reference, outputs_of(session, self.feeds))
         except Exception as problem:  # ONNX Runtime's classes share nothing but Exception
-            self.records[way] = CandidateRecord(why=one_line(problem))
+            self.records[name] = CandidateRecord(why=one_line(problem))
             return
         allowed = self._allowed(model)
         if not difference <= allowed:
             why = f"its outputs differ by {difference:.1e} of their movement, more than {allowed:.1e}"
-            self.records[way] = CandidateRecord(error=min(difference, 1e30), why=why)
+            self.records[name] = CandidateRecord(error=min(difference, 1e30), why=why)
             return
-        self.records[way] = CandidateRecord(error=difference)
-        self.built[way] = (data, placed, session)
+        self.records[name] = CandidateRecord(error=difference)
+        self.built[name] = (data, placed, session)
 
 
 def _records(sites: Sequence[Site], placed: Sequence[Placed], reason: str) -> tuple[SiteRecord, ...]:

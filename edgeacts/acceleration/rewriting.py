@@ -3,28 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from itertools import zip_longest
 
 import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
 from edgeacts import native
+from edgeacts.acceleration.dense import dense_fits, place_dense
+from edgeacts.acceleration.ends import NOTHING, end_of, fused_end, numbers_of, unmark
 from edgeacts.acceleration.graph import (
     attributes,
     consumers,
     import_domain,
     producers,
-    remove_attributes,
     use_counts,
 )
+from edgeacts.acceleration.image_sizes import estimated_pixels
 from edgeacts.acceleration.int8_rewriting import rewrite_int8
 from edgeacts.acceleration.markers import Markers
-from edgeacts.acceleration.placed import DOMAIN, Placed
+from edgeacts.acceleration.placed import BLOCKED, DOMAIN, Placed
+from edgeacts.acceleration.pointwise import fetch_meanwhile, place_pointwise, pointwise_fits
 from edgeacts.acceleration.sites import Site
 from edgeacts.piecewise import Table
 
-BLOCKED = "com.microsoft.nchwc"
 _KERNELS = ([3, 3], [5, 5])
 _STRIDES = ([1, 1], [2, 2])
 # What makes a tensor of its own: its memory may be written over when nothing else reads it.
@@ -40,45 +42,22 @@ _BLOCKED_OPERATORS = frozenset(
         "ReorderInput",
         "Upsample",
         "Depthwise",
+        "Pointwise",
     }
 )
 _EITHER = frozenset(
     {"Add", "Sum", "Mul", "Concat", "Relu", "LeakyRelu", "Sigmoid", "Tanh", "HardSigmoid", "Clip"}
 )
-_NONE, _TABLE, _CLIP, _LEAKY = 0, 1, 2, 3
-
-
-@dataclass(frozen=True)
-class _End:
-    """What a depthwise kernel does with what it reads or with what it writes."""
-
-    kind: int
-    table: Table | None = None
-    clip: tuple[float, float] = (0.0, 0.0)
-    slope: float = 0.0
-
-    def attributes(self, which: str) -> list[onnx.AttributeProto]:
-        result = [helper.make_attribute(which, self.kind)]
-        if self.table is not None:
-            result.append(helper.make_attribute(f"{which}_table", self.table.numbers.tolist()))
-        if self.kind == _CLIP:
-            result.append(helper.make_attribute(f"{which}_clip", list(self.clip)))
-        if self.kind == _LEAKY:
-            result.append(helper.make_attribute(f"{which}_slope", self.slope))
-        return result
-
-
-def _end(site: Site) -> _End:
-    return _End(_LEAKY, slope=site.slope) if site.slope is not None else _End(_TABLE, site.table)
 
 
 def rewrite(
-    model: onnx.ModelProto, markers: Markers, *, depthwise: str, threads: int = 1
+    model: onnx.ModelProto, markers: Markers, *, depthwise: str, products: bool = False, threads: int = 1
 ) -> tuple[onnx.ModelProto, list[Placed]]:
     """The model with kernels, and where each activation went.
 
     `depthwise`: "none" leaves the runtime's depthwise convolutions, "activated" replaces those next to an activation with a
-    table, "all" every one that the kernel can do.
+    table, "all" every one that the kernel can do. `products` replaces convolutions of 1x1 and fully
+    connected layers.
     """
     result = onnx.ModelProto()
     result.CopyFrom(model)
@@ -86,6 +65,9 @@ def rewrite(
     rewriter = _Rewriter(result, markers)
     if depthwise != "none":
         rewriter.depthwise(every=depthwise != "activated")
+    if products:
+        rewriter.pointwise()
+        rewriter.dense()
     rewriter.tables()
     rewriter.finish()
     return result, placed + rewriter.placed
@@ -129,10 +111,10 @@ class _Rewriter:
             and "group" in found
             and found["group"].i == shape[0]
             and shape[2:] in _KERNELS
-            and _ints(found, "strides", [1, 1]) in _STRIDES
-            and _ints(found, "dilations", [1, 1]) == [1, 1]
+            and numbers_of(found, "strides", [1, 1]) in _STRIDES
+            and numbers_of(found, "dilations", [1, 1]) == [1, 1]
             and ("auto_pad" not in found or found["auto_pad"].s in (b"NOTSET", b""))
-            and self._after(node) is not None
+            and fused_end(node, self.markers) is not None
         )
 
     def _before(
@@ -148,32 +130,16 @@ class _Rewriter:
             return None
         return self.markers.find(maker)
 
-    def _after(self, node: onnx.NodeProto) -> _End | None:
-        """The activation that the runtime has fused into it; None when the kernel does not have it."""
-        found = attributes(node)
-        if "activation" not in found or found["activation"].s == b"":
-            return _End(_NONE)
-        site = self.markers.find(node)
-        if site is not None:
-            return _end(site)
-        kind = found["activation"].s
-        parameters = list(found["activation_params"].floats) if "activation_params" in found else []
-        if kind == b"Relu":
-            return _End(_CLIP, clip=(0.0, float("inf")))
-        if kind == b"Clip" and len(parameters) == 2:
-            return _End(_CLIP, clip=(parameters[0], parameters[1]))
-        return None
-
     def _replace(self, node: onnx.NodeProto, before: Site | None, makers: dict[str, onnx.NodeProto]) -> None:
         site, found, name = self.markers.find(node), attributes(node), node.input[0]
-        after = self._after(node) or _End(_NONE)
+        after = fused_end(node, self.markers) or NOTHING
         if before is not None:
             maker = makers[name]
             if maker.op_type == "LeakyRelu":
                 name = maker.input[0]
                 self.graph.node.remove(maker)
             else:
-                _unmark(maker)
+                unmark(maker)
             self.placed.append(Placed(before.name, "depthwise, on its input", "blocked"))
         if site is not None:
             self.placed.append(Placed(site.name, "depthwise, on its output", "blocked"))
@@ -190,12 +156,12 @@ class _Rewriter:
             list(node.output),
             domain=DOMAIN,
             kernel_shape=list(self.weights[node.input[1]].dims)[2:],
-            strides=_ints(found, "strides", [1, 1]),
-            pads=_ints(found, "pads", [0, 0, 0, 0]),
+            strides=numbers_of(found, "strides", [1, 1]),
+            pads=numbers_of(found, "pads", [0, 0, 0, 0]),
             block=self.block,
         )
         new.name = node.name
-        for which, end in (("before", _End(_NONE) if before is None else _end(before)), ("after", after)):
+        for which, end in (("before", NOTHING if before is None else end_of(before)), ("after", after)):
             new.attribute.extend(end.attributes(which))
         node.CopyFrom(new)
 
@@ -205,6 +171,29 @@ class _Rewriter:
         channels = self.weights[node.input[1]].dims[0]
         self.graph.initializer.append(numpy_helper.from_array(np.zeros(channels, np.float32), name))
         return name
+
+    # ---- convolutions of 1x1
+
+    def pointwise(self) -> None:
+        found = [n for n in self.graph.node if pointwise_fits(n, self.markers, self.weights, self.block)]
+        for node, following in zip_longest(found, found[1:]):
+            bias = "" if len(node.input) > 2 and node.input[2] else self._zeros(node)
+            ahead = None if following is None else self.weights[following.input[1]]
+            self.placed.extend(place_pointwise(node, self.markers, self.block, bias=bias, following=ahead))
+
+    # ---- fully connected layers
+
+    def dense(self) -> None:
+        ours: list[onnx.NodeProto] = []
+        pixels = estimated_pixels(self.graph)
+        for node in self.graph.node:
+            if node.op_type == "Pointwise" and node.domain == DOMAIN:
+                ours.append(node)
+            if dense_fits(node, self.weights):
+                tensors = place_dense(node, self.weights)
+                self.graph.initializer.extend(tensors)
+                fetch_meanwhile(ours, self.weights, pixels, tensors[0])
+                ours = []
 
     # ---- everything else
 
@@ -224,7 +213,7 @@ class _Rewriter:
                 maker = makers.get(node.input[0])
                 nodes[-1] = self._table(site, node.input[0], node.output[0], maker, blocked=blocked)
             else:
-                _unmark(node)
+                unmark(node)
                 inner = f"{node.output[0]}_before_{site.operator.lower()}"
                 outer, node.output[0] = node.output[0], inner
                 self.uses[inner] = 1
@@ -248,6 +237,10 @@ class _Rewriter:
 
     def finish(self) -> None:
         import_domain(self.model, DOMAIN)
+        used = use_counts(self.graph)
+        kept = [tensor for tensor in self.graph.initializer if tensor.name in used]
+        del self.graph.initializer[:]
+        self.graph.initializer.extend(kept)
 
 
 def _blocked(graph: onnx.GraphProto) -> set[str]:
@@ -274,19 +267,6 @@ def _restore(node: onnx.NodeProto, site: Site) -> None:
         found["activation_alpha"].f = slope
     else:
         found["activation_params"].floats[0] = slope
-
-
-def _unmark(node: onnx.NodeProto) -> None:
-    remove_attributes(node, "activation", "activation_params")
-    if node.op_type == "FusedGemm":
-        remove_attributes(node, "activation_alpha", "activation_beta", "activation_gamma")
-        node.op_type, node.domain = "Gemm", ""
-    elif node.op_type == "FusedConv" and len(node.input) < 4:
-        node.op_type, node.domain = "Conv", ""
-
-
-def _ints(found: dict[str, onnx.AttributeProto], name: str, default: list[int]) -> list[int]:
-    return list(found[name].ints) if name in found else default
 
 
 __all__: Sequence[str] = ("BLOCKED", "DOMAIN", "Placed", "rewrite")

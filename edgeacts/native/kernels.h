@@ -28,6 +28,33 @@ struct Depthwise {
   Activation before, after;
 };
 
+// A convolution of 1x1, stride 1, on tensors [N][C/block][pixels][block]; weights [out][in][block of in][block of out].
+struct Pointwise {
+  int64_t block, in_blocks, out_blocks, pixels;
+  const float *input, *weights, *bias, *sum;  // sum (added before the activation, may be the output) may be null
+  float* output;
+  Activation after;
+};
+
+// Numbers that will be read soon.
+struct Soon {
+  const float* at;
+  int64_t size;
+};
+
+// Of the output: blocks [first_block, last_block) and pixels [first, last) of one image, and what to fetch into the cache meanwhile.
+struct Part {
+  int64_t image, first_block, last_block, first, last;
+  Soon soon[2];
+};
+
+// Rows of `in` numbers to rows of `out`; weights [ceil(out / 16)][in][16], the last block filled with zeros, bias [out].
+struct Dense {
+  int64_t rows, in, out;
+  const float *input, *weights, *bias;
+  float* output;
+};
+
 struct Kernels {
   const char* name;
   // y = f(x); x and y may be the same.
@@ -39,6 +66,8 @@ struct Kernels {
   // Output rows [first, last) of block `index` of batch · blocks; `scratch` holds depthwise_scratch() numbers.
   // Kernels 3x3 and 5x5, stride 1 and 2 alike in both directions.
   void (*depthwise)(const Depthwise&, int64_t index, int64_t first, int64_t last, float* scratch);
+  void (*pointwise)(const Pointwise&, const Part&);
+  void (*dense)(const Dense&, int64_t first_block, int64_t last_block);  // blocks of 16 outputs
 };
 
 // Pixels of an input row with its zeros on both sides.

@@ -1,4 +1,5 @@
 // AVX2 and FMA: the quotient for the whole function; where a table has none, the narrow grid, a coefficient of 8 by one permutation.
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -18,6 +19,7 @@ namespace {
 
 using V = __m256;
 constexpr int W = 8, UNROLL = 4, PIXELS = 2, PIXELS_ELSE = 2;
+constexpr int MOST_BLOCKS = 3, TILE[] = {0, 8, 6, 4};
 constexpr bool ANY_SHAPE = true, QUOTIENTS = true;
 
 inline V load(const float* p) { return _mm256_loadu_ps(p); }
@@ -199,10 +201,12 @@ struct Evaluator<LEFT, RIGHT, Shape::Polynomial> : Whole<LEFT, RIGHT, false, fal
 };
 
 #include "drivers.inc"
+#include "pointwise.inc"
+#include "dense.inc"
 
 }  // namespace
 
-const Kernels kAvx2 = {"avx2", map, map_times, negate, dot, depthwise};
+const Kernels kAvx2 = {"avx2", map, map_times, negate, dot, depthwise, pointwise, dense};
 
 }  // namespace edgeacts
 #if defined(__clang__)

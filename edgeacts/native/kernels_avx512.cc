@@ -1,4 +1,5 @@
 // AVX-512F: the wide grid, a coefficient of 32 by one permutation.
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -17,7 +18,8 @@ namespace edgeacts {
 namespace {
 
 using V = __m512;
-constexpr int W = 16, UNROLL = 4, PIXELS = 7, PIXELS_ELSE = 4;
+constexpr int W = 16, UNROLL = 2, PIXELS = 7, PIXELS_ELSE = 4;
+constexpr int MOST_BLOCKS = 3, TILE[] = {0, 14, 14, 7};
 constexpr bool ANY_SHAPE = false, QUOTIENTS = false;
 
 inline V load(const float* p) { return _mm512_loadu_ps(p); }
@@ -101,10 +103,12 @@ struct Evaluator {
 };
 
 #include "drivers.inc"
+#include "pointwise.inc"
+#include "dense.inc"
 
 }  // namespace
 
-const Kernels kAvx512 = {"avx512", map, map_times, negate, dot, depthwise};
+const Kernels kAvx512 = {"avx512", map, map_times, negate, dot, depthwise, pointwise, dense};
 
 }  // namespace edgeacts
 #if defined(__clang__)

@@ -1,4 +1,5 @@
 // NEON: the narrow grid, a coefficient of 8 by a lookup of 32 bytes.
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -12,6 +13,7 @@ namespace {
 
 using V = float32x4_t;
 constexpr int W = 4, UNROLL = 4, PIXELS = 4, PIXELS_ELSE = 4;
+constexpr int MOST_BLOCKS = 3, TILE[] = {0, 14, 14, 7};
 constexpr bool ANY_SHAPE = true, QUOTIENTS = false;
 
 inline V load(const float* p) { return vld1q_f32(p); }
@@ -82,10 +84,12 @@ struct Evaluator {
 };
 
 #include "drivers.inc"
+#include "pointwise.inc"
+#include "dense.inc"
 
 }  // namespace
 
-const Kernels kNeon = {"neon", map, map_times, negate, dot, depthwise};
+const Kernels kNeon = {"neon", map, map_times, negate, dot, depthwise, pointwise, dense};
 
 }  // namespace edgeacts
 #endif

@@ -1,5 +1,6 @@
 // C++ without vectors: the wide grid, a coefficient by its index. Used where the CPU has nothing better.
 #include <cmath>
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -11,6 +12,7 @@ namespace {
 
 using V = float;
 constexpr int W = 1, UNROLL = 1, PIXELS = 1, PIXELS_ELSE = 1;
+constexpr int MOST_BLOCKS = 1, TILE[] = {0, 1};
 constexpr bool ANY_SHAPE = true, QUOTIENTS = false;
 
 inline V load(const float* p) { return *p; }
@@ -54,9 +56,11 @@ struct Evaluator {
 };
 
 #include "drivers.inc"
+#include "pointwise.inc"
+#include "dense.inc"
 
 }  // namespace
 
-const Kernels kPlain = {"plain", map, map_times, negate, dot, depthwise};
+const Kernels kPlain = {"plain", map, map_times, negate, dot, depthwise, pointwise, dense};
 
 }  // namespace edgeacts

@@ -4,7 +4,7 @@
 //   Depthwise(X, W, B, S?) -> Y: a depthwise convolution in the blocked layout with an activation on what it reads and on what
 //     it writes; S is added before the latter. Attributes: kernel_shape, strides, pads, block, before, after (kinds),
 //     before_table, after_table, before_clip, after_clip, before_slope, after_slope.
-// Those on INT8 are in ort_int8_ops.cc.
+// Products of matrices are in ort_product_ops.cc, operators on INT8 in ort_int8_ops.cc.
 #include <algorithm>
 #include <memory>
 #include <new>
@@ -12,19 +12,11 @@
 #include <vector>
 
 #include "kernels.h"
+#include "ort_activation.h"
 #include "ort_support.h"
 
 namespace edgeacts {
 namespace {
-
-OrtStatus* table(const OrtKernelInfo* info, const char* name, std::unique_ptr<Table>* out) {
-  std::vector<float> numbers;
-  EDGEACTS_TRY(floats(info, name, &numbers));
-  out->reset(new Table);
-  return read_table(numbers.data(), numbers.size(), out->get())
-             ? nullptr
-             : refuse((std::string("attribute ") + name + " is no table of this version of edgeacts").c_str());
-}
 
 // ---- Table
 
@@ -61,26 +53,6 @@ struct DepthwiseKernel {
   Activation before, after;
   std::unique_ptr<Table> before_table, after_table;
 };
-
-OrtStatus* activation(const OrtKernelInfo* info, const std::string& which, Activation* out, std::unique_ptr<Table>* owner) {
-  int64_t kind = 0;
-  EDGEACTS_TRY(g_ort->KernelInfoGetAttribute_int64(info, which.c_str(), &kind));
-  if (kind < 0 || kind > 3) return refuse("unknown kind of activation");
-  out->kind = static_cast<Activation::Kind>(kind);
-  if (out->kind == Activation::Kind::Table) {
-    EDGEACTS_TRY(table(info, (which + "_table").c_str(), owner));
-    out->table = owner->get();
-  } else if (out->kind == Activation::Kind::Clip) {
-    std::vector<float> range;
-    EDGEACTS_TRY(floats(info, (which + "_clip").c_str(), &range));
-    if (range.size() != 2) return refuse("a clip has two bounds");
-    out->low = range[0];
-    out->high = range[1];
-  } else if (out->kind == Activation::Kind::Leaky) {
-    EDGEACTS_TRY(g_ort->KernelInfoGetAttribute_float(info, (which + "_slope").c_str(), &out->low));
-  }
-  return nullptr;
-}
 
 OrtStatus* create_depthwise(const OrtCustomOp*, const void*, const OrtKernelInfo* info, void** kernel) {
   auto made = std::make_unique<DepthwiseKernel>();
@@ -217,6 +189,7 @@ EDGEACTS_EXPORT OrtStatus* RegisterCustomOps(OrtSessionOptions* options, const O
   OrtCustomOpDomain* domain = nullptr;
   EDGEACTS_TRY(ort.CreateCustomOpDomain("edgeacts.kernels", &domain));
   for (const OrtCustomOp& op : ops) EDGEACTS_TRY(ort.CustomOpDomain_Add(domain, &op));
+  for (const OrtCustomOp& op : product_ops()) EDGEACTS_TRY(ort.CustomOpDomain_Add(domain, &op));
   for (const OrtCustomOp& op : int8_ops()) EDGEACTS_TRY(ort.CustomOpDomain_Add(domain, &op));
   return ort.AddCustomOpDomain(options, domain);
 }

@@ -90,7 +90,9 @@ inline int version_one(const OrtCustomOp*) { return 1; }
 inline int any_version(const OrtCustomOp*) { return 0x7fffffff; }
 inline int float_type(const OrtCustomOp*, size_t) { return kOrtFloat; }
 inline size_t one(const OrtCustomOp*) { return 1; }
+inline size_t three(const OrtCustomOp*) { return 3; }
 inline size_t four(const OrtCustomOp*) { return 4; }
+inline size_t six(const OrtCustomOp*) { return 6; }
 inline int required(const OrtCustomOp*, size_t) { return kOrtRequired; }
 inline int three_required(const OrtCustomOp*, size_t index) { return index < 3 ? kOrtRequired : kOrtOptional; }
 inline int memory_type(const OrtCustomOp*, size_t) { return kOrtMemoryDefault; }
@@ -116,6 +118,9 @@ inline OrtCustomOp common() {
   op.GetEndVersion = any_version;
   return op;
 }
+
+// Products of matrices.
+const std::vector<OrtCustomOp>& product_ops();
 
 // The operators on INT8, which have one type each.
 const std::vector<OrtCustomOp>& int8_ops();
