@@ -26,7 +26,7 @@ from edgeacts.exporters.to_onnx import to_onnx
 from edgeacts.modules import ActivationModule
 
 CPU = ["CPUExecutionProvider"]
-WAYS = ("none", "activated", "all")
+WAYS = ("none", "activated", "all", "all+products")
 K = Parameter("k", 1.5, samples=(0.5,))
 MINE = Activation("mine_all_mine", X / (1 + 2 ** (-K.symbol * X)), "this test", (K,))
 
@@ -124,7 +124,10 @@ def ways(model: onnx.ModelProto | Path, threads: int = 1, which: tuple[str, ...]
     optimized = optimize(marked, threads=threads)
     result = Ways(stock_session(model), {}, {}, {}, sites)
     for way in which:
-        result.models[way], result.placed[way] = rewrite(optimized, markers, depthwise=way, threads=threads)
+        depthwise, _, more = way.partition("+")
+        result.models[way], result.placed[way] = rewrite(
+            optimized, markers, depthwise=depthwise, products=more == "products", threads=threads
+        )
         result.sessions[way] = ort.InferenceSession(
             result.models[way].SerializeToString(), kernel_options(threads), providers=CPU
         )

@@ -15,7 +15,7 @@ from compiled_models import FEED, assert_runs, entries, network
 from onnx import external_data_helper
 
 from edgeacts import native
-from edgeacts.acceleration import cache, compiling, opening, rewriting
+from edgeacts.acceleration import cache, compiling, ends, opening, rewriting
 from edgeacts.acceleration.manifest import Manifest
 from edgeacts.acceleration.rewriting import DOMAIN
 from edgeacts.errors import UsageError
@@ -195,7 +195,7 @@ def test_wrong_table_is_refused(model: Path, folder: Path, monkeypatch: pytest.M
 
     monkeypatch.setattr(rewriting, "_attach", wrong)
     monkeypatch.setattr(
-        rewriting._End, "attributes", lambda self, which: [onnx.helper.make_attribute(which, 2),
+        ends.End, "attributes", lambda self, which: [onnx.helper.make_attribute(which, 2),
         onnx.helper.make_attribute(f"{which}_clip", [0.0, 1e30])],
     )  # fmt: skip
     with open_runtime(model, accelerate=True) as session:

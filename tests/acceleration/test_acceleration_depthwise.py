@@ -1,6 +1,5 @@
 """The depthwise convolution of the kernels against torch: models of one node, on blocked tensors of both block sizes."""
 
-import functools
 import itertools
 from dataclasses import dataclass
 from typing import Any
@@ -10,39 +9,14 @@ import onnxruntime as ort
 import pytest
 import torch
 from accelerating import CPU, build, normal, ways
+from blocked_layout import CLIP, ENDS, LEAKY, TABLE, attributes, blocked, function, mish, unblocked
 from onnx import helper
 from onnx.helper import make_tensor_value_info as value
 from torch.nn import functional as F
 
 from edgeacts.acceleration.compiling import kernel_options
-from edgeacts.acceleration.sites import stock_tables
-from edgeacts.piecewise import Table
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-
-NONE, TABLE, CLIP, LEAKY = range(4)
-ENDS = ("none", "table", "relu", "relu6", "leaky")
-
-
-@functools.cache
-def mish() -> Table:
-    """A table whose f(0) is 0; `after` has sigmoid-like Nish-like tails of its own."""
-    return Table.from_record(next(iter(stock_tables().records["Mish"].values())), "stock")
-
-
-def attributes(which: str, end: str) -> dict[str, Any]:
-    if end == "table":
-        return {which: TABLE, f"{which}_table": mish().numbers.tolist()}
-    if end == "leaky":
-        return {which: LEAKY, f"{which}_slope": 0.3}
-    clip = {"relu": [0.0, float("inf")], "relu6": [0.0, 6.0]}.get(end)
-    return {which: NONE} if clip is None else {which: CLIP, f"{which}_clip": clip}
-
-
-def function(end: str, x: torch.Tensor) -> torch.Tensor:
-    if end == "leaky":
-        return F.leaky_relu(x, 0.3)
-    return {"none": lambda y: y, "table": F.mish, "relu": F.relu, "relu6": F.relu6}[end](x)
 
 
 @dataclass(frozen=True)
@@ -63,18 +37,6 @@ class Job:
         top, left, bottom, right = self.pads
         h, w = self.size
         return tuple((n - self.kernel) // self.stride + 1 for n in (h + top + bottom, w + left + right))
-
-
-def blocked(x: np.ndarray, block: int) -> np.ndarray:
-    """[N, C, H, W] -> its memory as [N, C/block, H, W, block], under the same shape."""
-    n, c, h, w = x.shape
-    parts = x.reshape(n, c // block, block, h, w).transpose(0, 1, 3, 4, 2)
-    return np.ascontiguousarray(parts).reshape(x.shape)
-
-
-def unblocked(x: np.ndarray, block: int) -> np.ndarray:
-    n, c, h, w = x.shape
-    return x.reshape(n, c // block, h, w, block).transpose(0, 1, 4, 2, 3).reshape(x.shape)
 
 
 def session(inputs: int, threads: int = 1, **given: Any) -> Any:
