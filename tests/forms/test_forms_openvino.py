@@ -7,13 +7,13 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, inliner
+from tuning_files import shipped_entries
 
 from edgeacts.activations import activation
 from edgeacts.definition import Activation, Form
 from edgeacts.forms import DOMAIN, Choice, function
-from edgeacts.forms.tuned import DEFAULTS, form_of
+from edgeacts.forms.tuned import form_of
 from edgeacts.oracles import float64
-from edgeacts.records import TuningRecord
 
 openvino = pytest.importorskip("openvino", reason="openvino is an extra: pip install edgeacts[openvino]")
 ENDS = np.array([np.nan, np.inf, -np.inf], np.float32)
@@ -25,7 +25,7 @@ X = np.concatenate([ENDS, INSIDE, np.ones((-len(ENDS) - len(INSIDE)) % 16, np.fl
 
 def forms() -> list[tuple[Activation, Form]]:
     found: dict[tuple[str, str], tuple[Activation, Form]] = {}
-    for entry in TuningRecord.read(DEFAULTS).entries:
+    for entry in shipped_entries():
         if entry.runtime == "openvino":
             for one in entry.activations:
                 definition = activation(one.activation)
