@@ -92,7 +92,7 @@ def _chosen_anew(
     proto: onnx.ModelProto, precision: str, tolerance: float | None, tuning: str | Path | None, where: str
 ) -> dict[str, Body]:
     from edgeacts.exporters.runtime_forms import Wish, bodies_on, uses_in
-    from edgeacts.forms import TOLERANCE
+    from edgeacts.forms import TOLERANCE, allowed_error
 
     opset = next((o.version for o in proto.opset_import if not o.domain), 20)
     wish = Wish(TOLERANCE if tolerance is None else tolerance, opset, tuning)
@@ -101,7 +101,7 @@ def _chosen_anew(
     carried = {  # of functions with parameters per channel, whose values the catalogue's definition does not say
         operator: body
         for operator, body in chosen_bodies(proto, "openvino", precision, where).items()
-        if operator not in known and body.bound <= wish.tolerance
+        if operator not in known and body.bound <= allowed_error(wish.tolerance, precision)
     }
     return carried | bodies_on("openvino", precision, uses, own, wish)
 

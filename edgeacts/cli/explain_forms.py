@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import product
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +13,14 @@ if TYPE_CHECKING:
     from edgeacts.definition import Activation
 
 SHOWN = 8  # forms of a runtime
-PRECISIONS = ("f32", "int8")
+ASKED = (
+    ("openvino", "f32"),
+    ("openvino", "bf16"),
+    ("openvino", "int8"),
+    ("onnxruntime", "f32"),
+    ("onnxruntime", "int8"),
+)
+_WORDS = {"f32": "", "bf16": " in bf16", "int8": " between Q and DQ"}
 
 
 def runtime_forms(
@@ -25,10 +31,8 @@ def runtime_forms(
     tuning: str | None,
 ) -> dict[str, Any]:
     """For each runtime that has forms of its own: the choice with its reason, and the forms it was chosen from."""
-    from edgeacts.forms.costs import COSTS
-
     found: dict[str, Any] = {}
-    for place in product(COSTS, PRECISIONS):
+    for place in ASKED:
         found |= _DESCRIBED.get(place, _choice)(definition, values, Asked(*place, tolerance, tuning))
     return found
 
@@ -55,7 +59,7 @@ def _choice(definition: Activation, values: Sequence[Mapping[str, float]], asked
         rows[option.form.name] = f"{option.cost:.2f} ({how}), within {option.bound:.1e}: {option.form.why}"
     if len(known) > SHOWN:
         rows["and"] = f"{len(known) - SHOWN} slower ones"
-    where = asked.runtime if asked.precision == "f32" else f"{asked.runtime} between Q and DQ"
+    where = f"{asked.runtime}{_WORDS[asked.precision]}"
     return {f"forms on {where}, latency of a network over that with ReLU": rows}
 
 
@@ -75,7 +79,9 @@ def _int8_settings(
     best = fastest_setting(settings, max(STEP_SHARES))
     first = {} if best is None else {"tried first": f"{setting_name(best)}: the fastest in {known.where}"}
     if not counts(known, asked.tuning):
-        first = {"tried first": f"none, every way is tried: {known.where}, was another CPU or OpenVINO"}
+        first = {
+            "tried first": f"none, every way is tried, as this was another CPU or OpenVINO: {known.where}"
+        }
     ratios = {
         setting_name(s): f"{s.ratio:.2f} [{s.ratio_low:.2f}, {s.ratio_high:.2f}] (measured)" for s in settings
     }

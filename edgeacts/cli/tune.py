@@ -44,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=_tolerances,
         default=default.tolerances,
         metavar="E",
-        help="errors allowed, of max(1, |x|), comma-separated; default 1e-5",
+        help="errors allowed, of max(1, |x|), comma-separated; default 1e-5; bf16 allows 1e-3 in any case",
     )
     add(
         "--size",
@@ -116,6 +116,7 @@ def action(arguments: argparse.Namespace) -> int:
 
 
 def _print(entry: TuningEntry, tolerances: tuple[float, ...]) -> None:
+    from edgeacts.forms import allowed_error
     from edgeacts.forms.tuned import fastest, fastest_setting, setting_name
     from edgeacts.quantization.openvino_settings import STEP_SHARES
 
@@ -128,7 +129,8 @@ def _print(entry: TuningEntry, tolerances: tuple[float, ...]) -> None:
     )
     for one in entry.activations:
         print(f"{one.activation}:")
-        chosen = {tolerance: fastest(one.forms, tolerance) for tolerance in sorted(tolerances)}
+        allowed = sorted({allowed_error(tolerance, entry.precision) for tolerance in tolerances})
+        chosen = {most: fastest(one.forms, most) for most in allowed}
         for form in one.forms:
             within = [f"{t:g}" for t, best in chosen.items() if best is form]
             interval = f"{form.ratio:6.3f} [{form.ratio_low:.3f}, {form.ratio_high:.3f}]"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from edgeacts.definition import Activation, Form
 from edgeacts.errors import UsageError
@@ -12,6 +13,10 @@ DOMAIN = "edgeacts"
 DOMAIN_VERSION = 1
 OPSETS = (18, 23)  # lowest and highest default-domain opset that is exported and tested
 TOLERANCE = 1e-5
+# What forms may be off, of max(1, |x|), in precisions whose own rounding hides it, however little else is allowed. bf16 has 8
+# bits: storing a result moves it by up to 2^-8 of its size (3.9e-3), and x was stored so as well. A quarter of that adds a few
+# hundredths to their squares. What OpenVINO computes between two stores is float32, so that float32's certificates hold.
+ROUNDED_AWAY: Mapping[str, float] = MappingProxyType({"bf16": 1e-3})
 
 
 @dataclass(frozen=True)
@@ -26,6 +31,11 @@ class Choice:
     bound: float
     common: Mapping[str, float]
     reason: str = ""
+
+
+def allowed_error(tolerance: float, precision: str) -> float:
+    """What a form may be off in that precision where `tolerance` is asked for; 0 asks for the formula itself everywhere."""
+    return max(tolerance, ROUNDED_AWAY.get(precision, 0.0)) if tolerance > 0 else tolerance
 
 
 def choose(

@@ -10,7 +10,7 @@ from pathlib import Path
 from edgeacts.definition import Activation, Form
 from edgeacts.errors import UsageError
 from edgeacts.forms.certificate import certify
-from edgeacts.forms.choice import TOLERANCE, Choice
+from edgeacts.forms.choice import TOLERANCE, Choice, allowed_error
 from edgeacts.forms.costs import COSTS, predicted
 from edgeacts.forms.generating import generated_forms, subject_of
 from edgeacts.forms.tuned import SAME, SHIPPED, Measured, form_of, measured
@@ -43,24 +43,34 @@ def choose_for(
 ) -> Choice:
     """The fastest form on `runtime` within `tolerance` · max(1, |x|) for all the given values of the parameters.
 
-    Measured costs come from `tuning`, from the user's tuning file (`edgeacts tune`), or from the one that ships with edgeacts;
-    for an activation that none of them knows, costs are sums over operations. `Choice.reason` says which.
+    In bf16 forms may be off by 1e-3, which its own rounding hides, unless `tolerance` is 0. Measured costs come from `tuning`,
+    from the user's tuning file (`edgeacts tune`), or from those that ship with edgeacts, the nearest kind of CPU first; for an
+    activation that none of them knows, costs are sums over operations. `Choice.reason` says which.
     Raises UsageError (runtime, tolerance, no such tuning file) or DamagedFile.
     """
-    found = options(
-        activation,
-        values,
-        runtime=runtime,
-        precision=precision,
-        tolerance=tolerance,
-        opset=opset,
-        tuning=tuning,
+    allowed = allowed_error(tolerance, precision)
+    return choose_within(
+        activation, values, runtime=runtime, precision=precision, allowed=allowed, opset=opset, tuning=tuning
     )
+
+
+def choose_within(
+    activation: Activation,
+    values: Sequence[Mapping[str, float]],
+    *,
+    runtime: str,
+    precision: str,
+    allowed: float,
+    opset: int,
+    tuning: str | Path | None = None,
+) -> Choice:
+    """`choose_for` within `allowed` whatever the precision. Raises what it raises."""
+    found = _within(activation, values, runtime, precision, allowed, opset, tuning)
     points = [activation.values(v) for v in values] or [activation.values()]
     common = {n: v for n, v in points[0].items() if all(p[n] == v for p in points)}
     best, source = _best(found.options), found.source
     how = "measured" if best.measured else "expected"
-    reason = f"fastest of {len(found.options)} forms within {tolerance:g}: {how} {best.cost:.2f} times ReLU, {source}"
+    reason = f"fastest of {len(found.options)} forms within {allowed:g}: {how} {best.cost:.2f} times ReLU, {source}"
     return Choice(activation, best.form, best.bound, common, reason)
 
 
@@ -89,6 +99,19 @@ def options(
     tuning: str | Path | None = None,
 ) -> Options:
     """All forms that `choose_for` has to choose from. Raises what it raises."""
+    allowed = allowed_error(tolerance, precision)
+    return _within(activation, values, runtime, precision, allowed, opset, tuning)
+
+
+def _within(
+    activation: Activation,
+    values: Sequence[Mapping[str, float]],
+    runtime: str,
+    precision: str,
+    tolerance: float,
+    opset: int,
+    tuning: str | Path | None,
+) -> Options:
     check_name(runtime, COSTS, "runtime with forms")
     if not tolerance >= 0:
         raise UsageError(f"tolerance {tolerance} must be 0 or more")

@@ -14,8 +14,8 @@ from onnx import helper
 
 from edgeacts.activations import catalogue
 from edgeacts.definition import Activation, X
-from edgeacts.forms.choice import DOMAIN, Choice
-from edgeacts.forms.choosing import choose_for
+from edgeacts.forms.choice import DOMAIN, Choice, allowed_error
+from edgeacts.forms.choosing import choose_within
 from edgeacts.forms.functions import function, operator_name
 from edgeacts.forms.generating import subject_of
 from edgeacts.tables.refusal import NotTabulated
@@ -54,7 +54,7 @@ def scaled_body(
     """
     if len(per_channel) != 1:
         return None
-    scale = per_channel[0]
+    scale, allowed = per_channel[0], allowed_error(tolerance, precision)
     scales = np.abs([float(np.float32(p[scale])) for p in points])
     others = [{n: v for n, v in activation.values(p).items() if n != scale} for p in points]
     if scales.min() == 0 or any(one != others[0] for one in others):
@@ -62,10 +62,10 @@ def scaled_body(
     inner = unscaled(activation, scale, activation.values(points[0]))
     rounding = None if inner is None else _rounding(inner, float(scales.min()))
     widened = max(1.0, 1.0 / float(scales.min()))
-    if inner is None or rounding is None or rounding >= tolerance:
+    if inner is None or rounding is None or rounding >= allowed:
         return None
-    chosen = choose_for(
-        inner, runtime=runtime, precision=precision, tolerance=(tolerance - rounding) / widened, opset=opset
+    chosen = choose_within(
+        inner, (), runtime=runtime, precision=precision, allowed=(allowed - rounding) / widened, opset=opset
     )
     body = function(chosen, opset=opset)
     if any(a.ref_attr_name for node in body.node for a in node.attribute):

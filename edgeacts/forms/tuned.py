@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+from edgeacts.circumstances import cpu
 from edgeacts.definition import Activation, Form
 from edgeacts.errors import DamagedFile
 from edgeacts.program import OPERATORS, Program
@@ -19,16 +20,21 @@ SHIPPED = "edgeacts"  # the source of what ships with the package
 SAME = 0.01  # share by which costs may differ and count as one
 FLOAT = "float"  # the placement of the network that is not quantized
 VARIABLE = "EDGEACTS_TUNING"
-DEFAULTS = Path(__file__).parent.parent / "tuning" / "defaults.json"
+# What ships, a file for each kind of CPU: FEATURE.json, or FEATURE+FEATURE.json, by what CPUs of the kind have.
+DEFAULTS = Path(__file__).parent.parent / "tuning" / "defaults"
 
 
 @dataclass(frozen=True)
 class Measured:
-    """One activation as it was measured, and the measurement it comes from; `source` is its file, or "edgeacts"."""
+    """One activation as it was measured, and the measurement it comes from; `source` is its file, or "edgeacts".
+
+    `kind` says for which CPUs that which ships was measured, and why it counts on another.
+    """
 
     activation: TunedActivation
     entry: TuningEntry
     source: str
+    kind: str = ""
 
     @property
     def forms(self) -> tuple[TunedForm, ...]:
@@ -40,7 +46,7 @@ class Measured:
         """Network, CPU, runtime and file, as a reason names them."""
         entry = self.entry
         measured = f"{entry.model} on {entry.circumstances.cpu}, {entry.runtime} {entry.runtime_version}"
-        return f"{measured}, from {self.source}"
+        return f"{measured}, from {self.source}{self.kind}"
 
 
 def user_file() -> Path:
@@ -58,21 +64,46 @@ def measured(
     precision: str,
     tuning: Path | None = None,
 ) -> Measured | None:
-    """What the first tuning file that knows them says: `tuning`, then the user's, then the one that ships with edgeacts.
+    """What the first tuning file that knows them says: `tuning`, then the user's, then those that ship, the nearest CPU's first.
 
     Raises UsageError (no such file) or DamagedFile.
     """
     own = user_file()
     files = [tuning] if tuning else [own] if own.exists() or os.environ.get(VARIABLE) else []
-    for path in (*files, DEFAULTS):
+    kinds = shipped_kinds()
+    for path in (*files, *kinds):
         for entry in _read(path, path.stat().st_mtime_ns if path.exists() else 0).entries:
             if (entry.runtime, entry.precision) != (runtime, precision):
                 continue
             for one in entry.activations:
                 known = one.activation == activation.name and one.formula == str(activation.formula)
                 if known and one.parameters == activation.values(values):
-                    return Measured(one, entry, SHIPPED if path == DEFAULTS else str(path))
+                    kind = kinds.get(path)
+                    return Measured(one, entry, *((str(path),) if kind is None else (SHIPPED, kind)))
     return None
+
+
+def shipped_kinds() -> dict[Path, str]:
+    """The tuning files that ship, the nearest to this CPU first, and what a reason says about each.
+
+    Nearest is the one that asks for the most of what this CPU has; of those that ask for more, the one that asks for the least.
+    """
+    has = _features()
+    wants = {path: frozenset(path.stem.split("+")) for path in sorted(DEFAULTS.glob("*.json"))}
+    order = sorted(wants, key=lambda p: (len(wants[p] - has), -len(wants[p])))
+    return {path: _kind(wants[path], has, nearest=path == order[0]) for path in order}
+
+
+def _kind(wants: frozenset[str], has: frozenset[str], *, nearest: bool) -> str:
+    told = f" for CPUs with {' and '.join(sorted(wants))}"
+    if not wants <= has:
+        return f"{told}, which this one has not; nothing was measured on its own kind"
+    return told if nearest else f"{told}; nothing was measured on this one's own kind"
+
+
+@lru_cache(maxsize=1)
+def _features() -> frozenset[str]:
+    return frozenset(cpu()[1])
 
 
 @lru_cache(maxsize=16)

@@ -66,5 +66,7 @@ def settings_measured(
 def counts(known: Measured, tuning: str | Path | None) -> bool:
     """Whether a search may end with what was measured: in the file that was given, or here."""
     now, then = circumstances(), known.entry.circumstances
-    here = (now.cpu, now.versions.get(RUNTIME)) == (then.cpu, then.versions.get(RUNTIME))
-    return here or (tuning is not None and known.source == str(Path(tuning)))
+    here, there = (
+        (one.cpu, one.cpu_features, one.versions.get(RUNTIME)) for one in (now, then)
+    )  # makers call CPUs of different kinds by one name
+    return here == there or (tuning is not None and known.source == str(Path(tuning)))

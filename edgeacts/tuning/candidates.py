@@ -12,7 +12,7 @@ import onnx
 from edgeacts.activations import activation
 from edgeacts.definition import Activation, Form
 from edgeacts.errors import UsageError
-from edgeacts.forms import TOLERANCE, Choice
+from edgeacts.forms import TOLERANCE, Choice, allowed_error
 from edgeacts.forms.choosing import sound_forms
 from edgeacts.forms.costs import COSTS
 from edgeacts.forms.tuned import steps_of
@@ -111,8 +111,9 @@ def relu_choice() -> Choice:
 
 
 def forms_to_try(definition: Activation, settings: TuneSettings) -> list[Form]:
-    """The sound forms within the tolerances for the default values of the parameters."""
-    return sound_forms(definition, definition.values(), settings.tolerances, precision=settings.precision)
+    """The sound forms within what the tolerances allow in that precision, for the default values of the parameters."""
+    allowed = sorted({allowed_error(tolerance, settings.precision) for tolerance in settings.tolerances})
+    return sound_forms(definition, definition.values(), allowed, precision=settings.precision)
 
 
 def form_record(form: Form, values: dict[str, float]) -> Callable[[LatencySeries], TunedForm]:

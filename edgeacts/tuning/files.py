@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from edgeacts.circumstances import circumstances
+from edgeacts.circumstances import Circumstances, circumstances
 from edgeacts.definition import Activation
 from edgeacts.records import TunedActivation, TuningEntry, TuningRecord
 from edgeacts.tuning.candidates import TuneSettings
@@ -28,13 +28,16 @@ def measured_before(path: Path, settings: TuneSettings, activations: Sequence[Ac
     found = set()
     for entry in TuningRecord.read(path).entries if path.exists() else ():
         asked = (settings.runtime, settings.precision, settings.model, settings.threads, size)
-        same_machine = (entry.circumstances.cpu, entry.circumstances.versions) == (here.cpu, here.versions)
-        if same_machine and asked == (
+        if _machine(entry.circumstances) == _machine(here) and asked == (
             entry.runtime, entry.precision, entry.model, entry.threads, entry.input_shape[2:],
         ):  # fmt: skip
             found |= {_key(one) for one in entry.activations}
     wanted = {a.name: (a.name, str(a.formula), tuple(sorted(a.values().items()))) for a in activations}
     return tuple(name for name, key in wanted.items() if key in found)
+
+
+def _machine(one: Circumstances) -> tuple[str, tuple[str, ...], dict[str, str]]:
+    return one.cpu, one.cpu_features, one.versions
 
 
 def _without(older: tuple[TuningEntry, ...], entry: TuningEntry) -> Iterator[TuningEntry]:

@@ -11,10 +11,10 @@ import onnxruntime as ort
 import pytest
 import torch
 from torch import nn
+from tuning_files import shipped_entries
 
 from edgeacts.errors import UsageError
 from edgeacts.exporters import to_onnx
-from edgeacts.forms.tuned import DEFAULTS
 from edgeacts.modules import ActivationModule
 from edgeacts.records import TuningRecord
 
@@ -83,7 +83,7 @@ def test_tuning_file_decides(tmp_path: Path) -> None:
                 for one in entry.activations
             ),
         )
-        for entry in TuningRecord.read(DEFAULTS).entries
+        for entry in shipped_entries()
     ]
     path = tmp_path / "t.json"
     TuningRecord(entries=tuple(entries)).write(path)

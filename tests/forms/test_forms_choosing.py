@@ -4,23 +4,21 @@ import json
 import shutil
 from pathlib import Path
 
-import msgspec
 import numpy as np
 import onnx
 import onnxruntime as ort
 import pytest
 from onnx import TensorProto, helper, inliner
 from own_activations import OWN
+from tuning_files import shipped_entries, tuned, tuning_file
 
 from edgeacts.activations import activation, catalogue
-from edgeacts.circumstances import circumstances
 from edgeacts.errors import DamagedFile, UsageError
 from edgeacts.forms import DOMAIN, Choice, choose_for, choosing, function, operator_name, options
 from edgeacts.forms.certificate import certify
 from edgeacts.forms.generating import generated_forms, subject_of
-from edgeacts.forms.tuned import DEFAULTS, fastest, form_of, measured, program_of, steps_of, user_file
+from edgeacts.forms.tuned import fastest, form_of, measured, program_of, shipped_kinds, steps_of, user_file
 from edgeacts.oracles import float64
-from edgeacts.records import TunedActivation, TunedForm, TuningEntry, TuningRecord
 
 RUNTIMES = ("openvino", "onnxruntime")
 
@@ -31,30 +29,6 @@ def _no_file_of_the_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.delenv("EDGEACTS_TUNING", raising=False)
 
 
-def tuned(name: str, bound: float, ratio: float, **more: object) -> TunedForm:
-    given = {"why": "test", "ratio_low": ratio, "ratio_high": ratio, **more}
-    return TunedForm(name=name, bound=bound, ratio=ratio, **given)  # type: ignore[arg-type]
-
-
-def tuning_file(path: Path, *forms: TunedForm, name: str = "mish", **changes: object) -> Path:
-    one = TunedActivation(
-        activation=name,
-        formula=str(activation(name).formula),
-        parameters=activation(name).values(),
-        forms=forms,
-    )
-    one = msgspec.structs.replace(one, **{k: v for k, v in changes.items() if k in one.__struct_fields__})
-    entry = TuningEntry(
-        runtime="openvino", runtime_version="1", precision="f32", model="net", input_shape=(1, 3, 32, 32), threads=1,
-        rounds=9, baseline_ms=1.0, activations=(one,), circumstances=circumstances(),
-    )  # fmt: skip
-    entry = msgspec.structs.replace(
-        entry, **{k: v for k, v in changes.items() if k in entry.__struct_fields__}
-    )
-    TuningRecord(entries=(entry,)).write(path)
-    return path
-
-
 # ---- what ships
 
 
@@ -62,7 +36,7 @@ def tuning_file(path: Path, *forms: TunedForm, name: str = "mish", **changes: ob
 def test_bounds_that_ship_are_what_certifying_anew_gives(name: str) -> None:
     """They are believed: certifying took a third of a second of each process's first export."""
     definition, seen = activation(name), set()
-    for entry in TuningRecord.read(DEFAULTS).entries:
+    for entry in shipped_entries():
         for one in entry.activations:
             for form in one.forms if one.activation == name else ():
                 if form.steps is not None and form.steps not in seen:
@@ -80,7 +54,7 @@ def test_only_what_ships_is_believed(tmp_path: Path, monkeypatch: pytest.MonkeyP
         mish = activation("mish")
         choose_for(mish)
         assert not asked
-        choose_for(mish, tuning=Path(shutil.copy(DEFAULTS, tmp_path / "copy.json")))
+        choose_for(mish, tuning=Path(shutil.copy(next(iter(shipped_kinds())), tmp_path / "copy.json")))
         assert asked
     finally:
         choosing._certified.cache_clear()
@@ -200,7 +174,7 @@ def test_file_given_comes_before_the_users_and_that_before_the_shipped(
     assert choose_for(mish).form.name == "ratio"
     assert str(user_file()) in choose_for(mish).reason
     assert choose_for(mish, tuning=given).form.name == "exact"
-    assert choose_for(mish, runtime="onnxruntime").reason.endswith("from edgeacts")
+    assert ", from edgeacts for CPUs with " in choose_for(mish, runtime="onnxruntime").reason
     monkeypatch.setenv("EDGEACTS_TUNING", str(given))
     assert choose_for(mish).form.name == "exact"
 
@@ -253,7 +227,7 @@ def test_damaged_coefficients_are_not_chosen(tmp_path: Path) -> None:
 
 
 def test_steps_survive_the_file() -> None:
-    for entry in TuningRecord.read(DEFAULTS).entries:
+    for entry in shipped_entries():
         for one in entry.activations:
             for form in one.forms:
                 program = form_of(activation(one.activation), form).program

@@ -7,17 +7,17 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from own_activations import OWN
+from tuning_files import shipped_entries
 
 from edgeacts.activations import activation
 from edgeacts.definition import Activation, Form
 from edgeacts.forms.certificate import certify
 from edgeacts.forms.generating import LEVELS, generated_forms, subject_of
-from edgeacts.forms.tuned import DEFAULTS, form_of
+from edgeacts.forms.tuned import form_of
 from edgeacts.numpy_reading import NUMPY
 from edgeacts.oracles import float64, high_precision
 from edgeacts.program import Program, Step
 from edgeacts.quotient import fma
-from edgeacts.records import TuningRecord
 
 Floats = NDArray[np.float32]
 EXTREMES = (
@@ -45,7 +45,7 @@ GRID = np.unique(np.concatenate([np.linspace(-30, 30, 60_001), np.geomspace(1e-6
 def shipped() -> dict[str, tuple[Activation, Form]]:
     """Every fitted form of the table that ships with edgeacts, by activation and name."""
     found = {}
-    for entry in TuningRecord.read(DEFAULTS).entries:
+    for entry in shipped_entries():
         for one in entry.activations:
             definition = activation(one.activation)
             found |= {

@@ -14,9 +14,9 @@ from verdicts import reasons, sound
 
 from edgeacts.errors import EdgeactsError
 from edgeacts.parity import candidates, verify
-from edgeacts.runtimes import openvino as openvino_adapter
 from edgeacts.runtimes import openvino_precision
 from edgeacts.runtimes.onnxruntime import OnnxRuntimeSession
+from edgeacts.runtimes.openvino_compiling import Compiler
 
 ORT = ("onnxruntime",)
 Changed = Callable[[Path, Callable[[onnx.ModelProto], object]], Path]
@@ -34,12 +34,12 @@ def test_a_wrong_file_in_bf16_is_not_excused_by_what_was_asked_for(
     if "BF16" not in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
         pytest.skip("this CPU has no bf16: OpenVINO cannot run it")
     pair = exported("tanhexp")
-    config = openvino_adapter._config
+    config = Compiler._config
 
-    def forced(device: str, threads: int, precision: str) -> Any:
-        return {**config(device, threads, precision), "INFERENCE_PRECISION_HINT": openvino.Type.bf16}
+    def forced(self: Compiler, device: str) -> Any:
+        return {**config(self, device), "INFERENCE_PRECISION_HINT": openvino.Type.bf16}
 
-    monkeypatch.setattr(openvino_adapter, "_config", forced)
+    monkeypatch.setattr(Compiler, "_config", forced)
     with pytest.raises(EdgeactsError, match=r"f32 was asked for, but openvino would run .*bf16"):
         verify(pair.model, pair.path, runtimes=("openvino",))
     monkeypatch.setattr(openvino_precision, "confirm_precision", lambda *_: None)

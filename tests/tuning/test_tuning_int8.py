@@ -189,9 +189,9 @@ def advised(tmp_path: Path) -> Path:
 def test_a_file_that_is_given_counts_and_the_machines_own_only_if_it_is_of_this_machine(
     advised: Path, nets: dict[str, Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    nothing = advised.with_name("nothing.json")
-    TuningRecord(entries=()).write(nothing)
-    monkeypatch.setattr(tuned, "DEFAULTS", nothing)  # which may have been measured on this CPU
+    monkeypatch.setattr(
+        tuned, "DEFAULTS", advised.with_name("nothing")
+    )  # which may have been measured on this CPU
     found = advice(nets["tanhexp"], SETTINGS, advised)
     assert found is not None
     assert found.name == "no-depthwise, 0.5 step"
@@ -205,7 +205,7 @@ def test_a_file_that_is_given_counts_and_the_machines_own_only_if_it_is_of_this_
     record = TuningRecord.read(advised)
     monkeypatch.setenv("EDGEACTS_TUNING", str(advised))
     assert advice(nets["tanhexp"], SETTINGS) is not None
-    for change in ({"cpu": "another"}, {"versions": {"openvino": "1.0"}}):
+    for change in ({"cpu": "another"}, {"cpu_features": ("sse4_2",)}, {"versions": {"openvino": "1.0"}}):
         (entry,) = record.entries
         elsewhere = replace(entry, circumstances=replace(entry.circumstances, **change))
         own = advised.with_name(f"{next(iter(change))}.json")
@@ -318,9 +318,7 @@ def test_command_and_explain(bench: Bench, capsys: pytest.CaptureFixture[str]) -
 def test_explain_says_where_nothing_was_measured(
     capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    empty = tmp_path / "none.json"
-    TuningRecord(entries=()).write(empty)
-    monkeypatch.setattr(tuned, "DEFAULTS", empty)
+    monkeypatch.setattr(tuned, "DEFAULTS", tmp_path / "none")
     assert main(["explain", "relu"]) == 0
     told = " ".join(capsys.readouterr().out.split())
     assert "not measured (edgeacts tune --precision int8): edgeacts quantize tries every way" in told
