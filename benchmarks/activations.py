@@ -19,7 +19,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from resuming import add_options, folder_of, started, write
+from cpu_records import put
+from resuming import add_options, folder_of, started
 from torch import Tensor, nn
 from tqdm import tqdm
 
@@ -182,10 +183,14 @@ def training(rounds: int) -> dict[str, float]:
     return {name: value / medians["torch SiLU"] for name, value in medians.items()}
 
 
-def summary(record: Mapping[str, Any]) -> str:
-    """The README's table, from the JSON."""
+def summary(every: Mapping[str, Any]) -> str:
+    """The README's tables, one for each kind of CPU, from the JSON."""
+    return "\n\n".join(_table(cpu, record) for cpu, record in every.items())
+
+
+def _table(cpu: str, record: Mapping[str, Any]) -> str:
     lines = [
-        "| network, threads | " + " | ".join(ACTIVATIONS) + " |",
+        f"| {cpu}: network, threads | " + " | ".join(ACTIVATIONS) + " |",
         "| --- |" + " ---: |" * len(ACTIVATIONS),
     ]
     for setting in record["settings"]:
@@ -249,13 +254,12 @@ def main() -> None:
     with folder_of(arguments.work) as folder:
         for network in arguments.models.split(","):
             for _ in measured(record, network, folder):
-                write(arguments.out, record)
+                put(arguments.out, record)
     if "kernel_ns" not in record:
         record["kernel_ns"] = {name: native.measure(compile_table(activation(name))) for name in ACTIVATIONS}
     if "training_to_silu" not in record:
         record["training_to_silu"] = training(arguments.rounds // 2)
-    write(arguments.out, record)
-    text = summary(record)
+    text = summary(put(arguments.out, record))
     print(text)
     if arguments.into:
         insert_summary(arguments.into, text, "make bench", "kernels")

@@ -34,5 +34,6 @@ def records(path: Path) -> dict[str, Any]:
 def put(path: Path, record: Mapping[str, Any]) -> dict[str, Any]:
     """Write the record under its CPU's kind, which its "circumstances" tell, and give all."""
     every = records(path) | {kind(record["circumstances"]["cpu_features"]): dict(record)}
+    every = dict(sorted(every.items()))
     write_text_atomic(path, json.dumps(every, indent=1) + "\n")
     return every

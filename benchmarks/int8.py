@@ -20,7 +20,8 @@ from typing import Any
 import activations as floats
 import numpy as np
 import torch
-from resuming import add_options, folder_of, started, write
+from cpu_records import put
+from resuming import add_options, folder_of, started
 from tqdm import tqdm
 
 import edgeacts
@@ -116,10 +117,14 @@ def rows(result: Mapping[str, Any], names: Sequence[str]) -> list[dict[str, Any]
     return found
 
 
-def summary(record: Mapping[str, Any]) -> str:
-    """The README's table, from the JSON."""
+def summary(every: Mapping[str, Any]) -> str:
+    """The README's tables, one for each kind of CPU, from the JSON."""
+    return "\n\n".join(_table(cpu, record) for cpu, record in every.items())
+
+
+def _table(cpu: str, record: Mapping[str, Any]) -> str:
     names = record["activations"]
-    lines = ["| network | " + " | ".join(names) + " |", "| --- |" + " ---: |" * len(names)]
+    lines = [f"| {cpu}: network | " + " | ".join(names) + " |", "| --- |" + " ---: |" * len(names)]
     for setting in record["settings"]:
         cells = [
             f"{row['stock_to_relu_int8'][0]:.2f} → **{row['accelerated_to_relu_int8'][0]:.2f}** "
@@ -171,10 +176,9 @@ def main() -> None:
                 paths = export(network, names, folder)
                 found = rows(measure(paths, names, arguments.rounds), names)
                 record["settings"].append({"network": NETWORKS[network], "rows": found})
-                write(arguments.out, record)
+                put(arguments.out, record)
     record["lookup_gb_s"] = int8.measure_lookup()
-    write(arguments.out, record)
-    text = summary(record)
+    text = summary(put(arguments.out, record))
     print(text)
     if arguments.into:
         insert_summary(arguments.into, text, "make bench-int8", "int8")

@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from cpu_records import kind, records
+
 from edgeacts.circumstances import circumstances
 from edgeacts.files import write_text_atomic
 from edgeacts.records import to_builtins
@@ -22,12 +24,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def started(path: Path, settings: Mapping[str, Any], *, resume: bool) -> dict[str, Any]:
-    """What an interrupted run of the same settings wrote, when it shall be kept; else a record without parts.
+    """What an interrupted run of the same settings wrote on this kind of CPU, when it shall be kept; else a record without parts.
 
     Its circumstances are those in which it was begun.
     """
-    known = json.loads(json.dumps(settings))
-    record: dict[str, Any] = json.loads(path.read_text()) if resume and path.exists() else {}
+    known, here = json.loads(json.dumps(settings)), kind(circumstances().cpu_features)
+    record: dict[str, Any] = records(path).get(here, {}) if resume else {}
     same = "settings" in record and all(record.get(key) == value for key, value in known.items())
     return record if same else {"circumstances": to_builtins(circumstances()), **known, "settings": []}
 
