@@ -21,6 +21,7 @@ using V = __m256;
 constexpr int W = 8, UNROLL = 4, PIXELS = 2, PIXELS_ELSE = 2;
 constexpr int MOST_BLOCKS = 3, TILE[] = {0, 8, 6, 4};
 constexpr bool ANY_SHAPE = true, QUOTIENTS = true;
+constexpr int POWERS = kPowerQuotientDegree;
 
 inline V load(const float* p) { return _mm256_loadu_ps(p); }
 inline void store(float* p, V v) { _mm256_storeu_ps(p, v); }

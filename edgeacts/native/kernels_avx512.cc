@@ -21,6 +21,7 @@ using V = __m512;
 constexpr int W = 16, UNROLL = 2, PIXELS = 7, PIXELS_ELSE = 4;
 constexpr int MOST_BLOCKS = 3, TILE[] = {0, 14, 14, 7};
 constexpr bool ANY_SHAPE = false, QUOTIENTS = false;
+constexpr int POWERS = 1;  // of degree 2 it takes as long as segments
 
 inline V load(const float* p) { return _mm512_loadu_ps(p); }
 inline void store(float* p, V v) { _mm512_storeu_ps(p, v); }
@@ -100,6 +101,50 @@ struct Evaluator {
   }
 
   V coefficient(int d, __m512i index) const { return _mm512_permutex2var_ps(low[d], index, high[d]); }
+};
+
+// x times a quotient in v = 2^(rate·x): fewer operations than segments with a longer first or last one.
+template <int POWER, int DEGREE>
+struct PowerQuotient {
+  V lo, hi, rate, over[DEGREE + 1], under[DEGREE + 1], power[POWER + 1];
+
+  explicit PowerQuotient(const Table& t) : lo(set1(t.quotient.lo)), hi(set1(t.quotient.hi)), rate(set1(t.quotient.rate)) {
+    for (int d = 0; d <= DEGREE; d++) over[d] = set1(t.over[d][0]), under[d] = set1(t.under[d][0]);
+    for (int d = 0; d <= POWER; d++) power[d] = set1(t.power[d][0]);
+  }
+
+  template <int N>
+  void run(const V* x, V* y) const {
+    V w[N], v[N], below[N];
+    for (int k = 0; k < N; k++) w[k] = max(lo, x[k]);
+    powers<N>(w, v);
+    for (int k = 0; k < N; k++) y[k] = over[DEGREE], below[k] = under[DEGREE];
+    horner<N, DEGREE, 1>(over, v, y);  // over[0] is 0 and over[1] is 1
+    horner<N, DEGREE, 0>(under, v, below);
+    for (int k = 0; k < N; k++) y[k] = mul(w[k], _mm512_div_ps(DEGREE == 1 ? v[k] : mul(y[k], v[k]), below[k]));
+  }
+
+  // 2^(rate·w): what the exponent has before the point is added to the number's own.
+  template <int N>
+  void powers(const V* w, V* v) const {
+    V r[N];
+    __m512i exponent[N];
+    const V magic = set1(12582912.f);  // a sum with it has no digits behind the point
+    for (int k = 0; k < N; k++) {
+      const V u = min(hi, w[k]), moved = fma(u, rate, magic);
+      exponent[k] = _mm512_slli_epi32(_mm512_castps_si512(moved), 23);
+      r[k] = _mm512_fmsub_ps(u, rate, _mm512_sub_ps(moved, magic));
+      v[k] = power[POWER];
+    }
+    horner<N, POWER, 0>(power, r, v);
+    for (int k = 0; k < N; k++) v[k] = _mm512_castsi512_ps(_mm512_add_epi32(_mm512_castps_si512(v[k]), exponent[k]));
+  }
+
+  template <int N, int FROM, int TO>
+  static void horner(const V* row, const V* t, V* y) {
+    for (int d = FROM - 1; d >= TO; d--)
+      for (int k = 0; k < N; k++) y[k] = fma(y[k], t[k], row[d]);
+  }
 };
 
 #include "drivers.inc"
