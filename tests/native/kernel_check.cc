@@ -1,6 +1,6 @@
 // The kernels that dispatch.cc chooses, run on an emulated CPU. Standard input: a uint32 count, then for each table its numbers, a uint32
-// n and n floats x. Printed: one line `ISA INT8_ISA wrong N depthwise ERROR_8 ERROR_16 lookups WRONG/COUNT depthwise8 WRONG/COUNT
-// convolutions8 WRONG/COUNT`, errors in layouts with blocks of 8 and 16 channels, and then all f(x) as bytes.
+// n and n floats x. Printed: one line `ISA INT8_ISA wrong N depthwise ERROR_8 ERROR_16 pointwise ERROR_8 ERROR_16 dense ERROR lookups
+// WRONG/COUNT depthwise8 WRONG/COUNT convolutions8 WRONG/COUNT`, errors in layouts with blocks of 8 and 16 channels, and then all f(x) as bytes.
 #include <sys/mman.h>
 
 #include <cmath>
@@ -137,6 +137,64 @@ double depthwises_off(const Table& table, int64_t block) {
   return worst;
 }
 
+double pointwise_off(const Table& table, int64_t block, int64_t in_blocks, int64_t out_blocks, int64_t pixels, Activation::Kind after, bool summed) {
+  Pointwise job{};
+  job.block = block;
+  job.in_blocks = in_blocks;
+  job.out_blocks = out_blocks;
+  job.pixels = pixels;
+  std::vector<float> input(in_blocks * pixels * block), weights(in_blocks * out_blocks * block * block), bias(out_blocks * block);
+  std::vector<float> plain(out_blocks * pixels * block), found(plain.size()), sum(plain.size());
+  for (std::vector<float>* some : {&input, &weights, &bias, &sum})
+    for (float& v : *some) v = number();
+  job.input = input.data();
+  job.weights = weights.data();
+  job.bias = bias.data();
+  if (summed) job.sum = sum.data();
+  job.after = {after, &table, 0.1f, 6.f};
+  const int64_t middle = out_blocks / 2, half = pixels / 2;
+  for (const Part& part : {Part{0, 0, middle, 0, pixels, {}}, Part{0, middle, out_blocks, 0, half, {{weights.data(), 64}, {bias.data(), 8}}},
+                           Part{0, middle, out_blocks, half, pixels, {}}}) {  // in parts, as threads take them
+    job.output = plain.data();
+    kPlain.pointwise(job, part);
+    job.output = found.data();
+    kernels().pointwise(job, part);
+  }
+  return off(found, plain);
+}
+
+double pointwises_off(const Table& table, int64_t block) {
+  using Kind = Activation::Kind;
+  constexpr Kind kKinds[] = {Kind::None, Kind::Table, Kind::Clip, Kind::Leaky};
+  double worst = 0;
+  int index = 0;
+  for (int64_t pixels : {1, 5, 27, 50})
+    for (int64_t out : {1, 2, 3, 7})
+      for (int64_t in : {1, 3}) {
+        worst = std::fmax(worst, pointwise_off(table, block, in, out, pixels, kKinds[index % 4], index % 3 == 0));
+        index++;
+      }
+  return worst;
+}
+
+double denses_off() {
+  double worst = 0;
+  for (int64_t rows : {1, 3, 5})
+    for (int64_t in : {1, 6, 131})
+      for (int64_t out : {3, 16, 37}) {
+        const int64_t blocks = (out + 15) / 16;
+        std::vector<float> x(rows * in), w(blocks * in * 16), b(out), plain(rows * out), found(plain.size());
+        for (std::vector<float>* some : {&x, &w, &b})
+          for (float& v : *some) v = number();
+        Dense job{rows, in, out, x.data(), w.data(), b.data(), plain.data()};
+        kPlain.dense(job, 0, blocks);
+        job.output = found.data();
+        kernels().dense(job, 0, blocks);
+        worst = std::fmax(worst, off(found, plain));
+      }
+  return worst;
+}
+
 int dots_wrong() {
   int wrong = 0;
   for (size_t n = 0; n <= 150; n++) {
@@ -154,7 +212,7 @@ int main() {
   uint32_t tables = 0, n = 0;
   if (std::fread(&tables, 4, 1, stdin) != 1) return 1;
   int wrong = dots_wrong(), count[3] = {0, 0, 0};
-  double depthwise[2] = {0, 0};
+  double depthwise[2] = {0, 0}, pointwise[2] = {0, 0};
   std::vector<float> results;
   for (uint32_t i = 0; i < tables; i++) {
     static float numbers[kTableNumbers];
@@ -167,10 +225,11 @@ int main() {
     results.insert(results.end(), y.begin(), y.end());
     if (i % 8 != 0) continue;  // the loops over memory are the same for all
     wrong += lengths_wrong(table, x, y) + pages_wrong(table, x, y);
+    for (int k : {0, 1}) pointwise[k] = std::fmax(pointwise[k], pointwises_off(table, 8 + 8 * k));
     for (int k : {0, 1}) depthwise[k] = std::fmax(depthwise[k], depthwises_off(table, 8 + 8 * k));
   }
   const int lookups = lookups_wrong(&count[0]), rows = depthwise8_wrong(&count[1]), products = convolutions8_wrong(&count[2]);
-  std::printf("%s %s wrong %d depthwise %.3g %.3g lookups %d/%d depthwise8 %d/%d convolutions8 %d/%d\n", kernels().name, int8_kernels().name,
-              wrong, depthwise[0], depthwise[1], lookups, count[0], rows, count[1], products, count[2]);
+  std::printf("%s %s wrong %d depthwise %.3g %.3g pointwise %.3g %.3g dense %.3g lookups %d/%d depthwise8 %d/%d convolutions8 %d/%d\n", kernels().name, int8_kernels().name,
+              wrong, depthwise[0], depthwise[1], pointwise[0], pointwise[1], denses_off(), lookups, count[0], rows, count[1], products, count[2]);
   std::fwrite(results.data(), 4, results.size(), stdout);
 }
