@@ -92,7 +92,6 @@ def test_emulated_kernels(
     own = {"plain": set(), "avx512": {16}, "avx2": {8, 16}, "neon": {8, 16}}[isa]
     for blocks in (depthwise, pointwise):
         assert {block for block, error in blocks.items() if error > 0} == own
-    assert (float(found[7]) > 0) == (isa != "plain")
     for name, table, got in zip(
         NAMES, tables, np.frombuffer(results, "<f4").reshape(len(NAMES), -1), strict=True
     ):
