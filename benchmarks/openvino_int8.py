@@ -6,7 +6,8 @@
     python benchmarks/openvino_int8.py tables                            the document anew, from the JSON
 
 Networks have live random weights, 1x3x224x224, batch 1; one thread; everything that is compared runs in turn, in a new random
-order each round; ratios are of medians of the same run. `--work DIR` holds exported networks and variants.
+order each round; ratios are of medians of the same run. `--work DIR` holds exported networks and variants. The JSON has a record
+for each kind of CPU, and the document a table.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from cpu_records import kind, put, records
 from openvino_int8_bodies import FORMS, OPERATIONS, Build
 from openvino_int8_tables import write_document
 
@@ -29,7 +31,7 @@ from edgeacts.quantization.openvino_choosing import AsExported, fastest, with_ve
 from edgeacts.quantization.openvino_judging import OpenVinoJudge, executed
 from edgeacts.quantization.openvino_nncf import load_nncf, quantize_model
 from edgeacts.quantization.openvino_saturation import saturates
-from edgeacts.quantization.openvino_settings import OpenVinoSettings
+from edgeacts.quantization.openvino_settings import FUSED_SHARES, OpenVinoSettings
 from edgeacts.quantization.openvino_units import Wiring, find_units
 from edgeacts.quantization.openvino_variants import Variants
 from edgeacts.records import Int8Candidate, Timed, to_builtins
@@ -159,8 +161,9 @@ def variants(work: Path, network: str, activation: str) -> None:
     candidates: list[Int8Candidate] = []
     for placement in made.placements:
         base = made.exported(placement)
-        for variant in (base, *(made.polynomials(base, share) for share in settings.step_shares)):
-            if variant is not base and not variant.gates:
+        fused = (made.fused(base, share) for share in FUSED_SHARES)
+        for variant in (base, *made.fitted(base, settings.step_shares), *fused, made.with_native(base)):
+            if variant is None or (variant is not base and not variant.body and not variant.gates):
                 continue
             xml = made.write(variant, folder / f"{len(candidates)}.xml")
             error, _ = judge.judge(xml)
@@ -175,7 +178,7 @@ def variants(work: Path, network: str, activation: str) -> None:
 
 
 def network_rows(work: Path, network: str, seconds: float) -> list[dict[str, Any]]:
-    """Every float model and every acceptable variant with depthwise layers in float, in one run; the fastest one of each."""
+    """Every float model and every variant in one run; the fastest one of each, and the fastest within a step."""
     import msgspec
 
     models, known = {}, {}
@@ -184,11 +187,8 @@ def network_rows(work: Path, network: str, seconds: float) -> list[dict[str, Any
         models[activation, "float"] = read_file(portable(work, network, activation)).model
         folder = work / f"{network}-{activation}"
         found = msgspec.json.decode((folder / "candidates.json").read_bytes(), type=list[Int8Candidate])
-        last = found[
-            -1
-        ].placement  # depthwise layers in float, where there are any: the other costs more here
         for index, one in enumerate(found):
-            if one.acceptable and one.placement == last:
+            if one.acceptable:
                 known[activation, one.name] = one
                 models[activation, one.name] = read_file(folder / f"{index}.xml").model
     ms = timed({f"{a}|{n}": compiled(model) for (a, n), model in models.items()}, seconds)
@@ -203,14 +203,21 @@ def network_rows(work: Path, network: str, seconds: float) -> list[dict[str, Any
                 tried[name] = Timed(
                     ratio=r, low=r, high=r, comparison="faster" if r < 1 else "slower", median_ms=r * own
                 )
-        best = fastest([_with_time(known[activation, n], t) for n, t in tried.items()])
-        rows.append({
-            "network": network, "activation": activation, "float_ms": own, "int8_ms": best.time.median_ms if best.time else None,
-            "to_float": best.time.ratio if best.time else None, "to_relu_int8": best.time.median_ms / relu if best.time else None,
-            "chosen": best.name, "form_error": best.form_error, "sqnr_db": best.error.sqnr_db,
-            "tried": {n: t.ratio for n, t in tried.items()},
-        })  # fmt: skip
+        every = [_with_time(known[activation, n], t) for n, t in tried.items()]
+        near, best = fastest([one for one in every if (one.step_share or 0.0) <= 1.0]), fastest(every)
+        row = {"network": network, "activation": activation, "float_ms": own} | _told(near, relu)
+        row["coarse"] = _told(best, relu) if (best.step_share or 0.0) > 1.0 else None
+        rows.append(row | {"tried": {n: t.ratio for n, t in tried.items()}})
     return rows
+
+
+def _told(one: Int8Candidate, relu_ms: float) -> dict[str, Any]:
+    time = one.time
+    return {
+        "int8_ms": time.median_ms if time else None, "to_float": time.ratio if time else None,
+        "to_relu_int8": time.median_ms / relu_ms if time else None, "chosen": one.name,
+        "form_error": one.form_error, "sqnr_db": one.error.sqnr_db,
+    }  # fmt: skip
 
 
 def _with_time(one: Int8Candidate, taken: Timed) -> Int8Candidate:
@@ -233,7 +240,8 @@ def main() -> None:
         "--document", type=Path, default=Path(__file__).parents[1] / "docs" / "openvino_int8.md"
     )
     arguments = parser.parse_args()
-    record: dict[str, Any] = json.loads(OUT.read_text()) if OUT.exists() else {}
+    about = {"circumstances": to_builtins(circumstances()), "saturates": saturates()}
+    record: dict[str, Any] = records(OUT).get(kind(circumstances().cpu_features), {}) | about
     for part in arguments.parts:
         if part == "operations":
             record[part] = bodies(arguments.work, OPERATIONS, arguments.seconds)
@@ -256,10 +264,8 @@ def main() -> None:
                     )
         elif part != "tables":
             parser.error(f"unknown part {part!r}")
-    record["circumstances"] = to_builtins(circumstances())
-    record["saturates"] = saturates()
-    write_text_atomic(OUT, json.dumps(record, indent=1) + "\n")
-    write_document(arguments.document, record)
+    changed = set(arguments.parts) != {"tables"}
+    write_document(arguments.document, put(OUT, record) if changed else records(OUT))
 
 
 if __name__ == "__main__":

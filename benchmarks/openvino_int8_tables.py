@@ -1,4 +1,4 @@
-"""The tables of docs/openvino_int8.md, from benchmarks/openvino_int8.json."""
+"""The tables of docs/openvino_int8.md, one for each kind of CPU, from benchmarks/openvino_int8.json."""
 
 from __future__ import annotations
 
@@ -44,19 +44,25 @@ def placements(rows: Sequence[Mapping[str, Any]]) -> str:
 
 def networks(found: Mapping[str, Sequence[Mapping[str, Any]]]) -> str:
     """A row an activation: what was kept and what it gained."""
+    coarse = any(r.get("coarse") for rows in found.values() for r in rows)
     return markdown(
         ("network", "activation", "float ms", "INT8 ms", "to own float", "to ReLU INT8", "kept", "form error",
-         "SQNR, dB"),
+         "SQNR, dB", *(("with 3 steps", "to ReLU INT8") if coarse else ())),
         [
             (
                 network, r["activation"], _number(r["float_ms"]), _number(r["int8_ms"]), f"**{_number(r['to_float'])}**",
                 f"**{_number(r['to_relu_int8'])}**", r["chosen"], _number(r["form_error"], ".4f") if r["form_error"] else "",
-                _number(r["sqnr_db"], ".1f"),
+                _number(r["sqnr_db"], ".1f"), *(_coarse(r) if coarse else ()),
             )
             for network, rows in found.items()
             for r in rows
         ],
     )  # fmt: skip
+
+
+def _coarse(row: Mapping[str, Any]) -> tuple[str, str]:
+    found = row.get("coarse")
+    return (found["chosen"], f"**{_number(found['to_relu_int8'])}**") if found else ("", "")
 
 
 def trained(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -71,13 +77,13 @@ def trained(rows: Sequence[Mapping[str, Any]]) -> str:
     )  # fmt: skip
 
 
-def about(record: Mapping[str, Any]) -> str:
+def about(cpu: str, record: Mapping[str, Any]) -> str:
     """Machine and versions."""
     found = record["circumstances"]
     versions = found["versions"]
     summed = "in 16 bits, so weights have 7" if record["saturates"] else "in 32 bits"
     return (
-        f"{found['cpu']}, one thread, OpenVINO {versions['openvino']}, NNCF {versions.get('nncf', 'unknown')}; "
+        f"- **{cpu}**: {found['cpu']}, one thread, OpenVINO {versions['openvino']}, NNCF {versions.get('nncf', 'unknown')}; "
         f"sums of two 8-bit products are kept {summed}."
     )
 
@@ -87,9 +93,11 @@ TABLES: Mapping[str, Callable[[Any], str]] = {
 }  # fmt: skip
 
 
-def write_document(page: Path, record: Mapping[str, Any]) -> None:
-    """Each part that was measured between its markers, and the circumstances."""
+def write_document(page: Path, every: Mapping[str, Mapping[str, Any]]) -> None:
+    """Each part between its markers, for each kind of CPU that it was measured on, and the circumstances."""
     for name, table in TABLES.items():
-        if name in record:
-            insert_summary(page, table(record[name]), f"{MADE_BY} {name}", name)
-    insert_summary(page, about(record), MADE_BY, "circumstances")
+        found = [f"**{cpu}**\n\n{table(record[name])}" for cpu, record in every.items() if name in record]
+        if found:
+            insert_summary(page, "\n\n".join(found), f"{MADE_BY} {name}", name)
+    told = "\n".join(about(cpu, record) for cpu, record in every.items())
+    insert_summary(page, told, MADE_BY, "circumstances")

@@ -98,12 +98,12 @@ def fit(function: Callable[[_Array], _Array], seen: Seen, tolerance: float) -> G
         if gate is None:
             continue
         distance = np.abs(gate(dense.astype(np.float32)).astype(np.float64) - wanted)
-        if _score(density, distance) <= tolerance:
+        if score(density, distance) <= tolerance:
             return replace(gate, error=float(distance.max()))
     return None
 
 
-def _score(density: _Array, distance: _Array) -> _Array:
+def score(density: _Array, distance: _Array) -> _Array:
     """The even error that would be as bad, of distances [..., N]."""
     mean_square = np.asarray((density * distance * distance).sum(axis=-1))
     worse: _Array = np.maximum(np.sqrt(2.0 * mean_square), distance.max(axis=-1) / _WORST)
@@ -181,7 +181,7 @@ def _least_squares(columns: _Array, target: _Array, weights: _Array) -> tuple[_A
     ridge = 1e-12 * np.trace(matrix, axis1=1, axis2=2)[:, None, None] + 1e-30
     vector = np.einsum("pni,pn->pi", weighted, target)
     found = np.linalg.solve(matrix + ridge * np.eye(columns.shape[2]), vector[:, :, None])[:, :, 0]
-    return found, _score(weights, np.abs(np.einsum("pni,pi->pn", columns, found) - target))
+    return found, score(weights, np.abs(np.einsum("pni,pi->pn", columns, found) - target))
 
 
 def _monomial(values: _Array, left: float, right: float, count: int) -> _Array:

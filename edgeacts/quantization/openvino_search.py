@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from edgeacts.latency.sizes import file_bytes
 from edgeacts.quantization.openvino_choosing import AsExported, fastest, with_verdict
+from edgeacts.quantization.openvino_curves import FUSED
 from edgeacts.quantization.openvino_data import Data
 from edgeacts.quantization.openvino_judging import FLOAT, OpenVinoJudge, Timing, executed
 from edgeacts.quantization.openvino_settings import OpenVinoSettings
@@ -49,6 +50,11 @@ class Search:
             with stage(self._progress, "polynomials", len(self._data.calibration)) as step:
                 for variant in self._variants.fitted(base, self._settings.step_shares, step):
                     self._add(variant)
+                fused = self._variants.fused(base, self._settings.max_step_share, step)
+                native = self._variants.with_native(base)
+            for further in (fused, native):
+                if further is not None:
+                    self._add(further)
         self._judge_again()
         acceptable = [name for name, one in self.candidates.items() if one.acceptable]
         self._time(acceptable or list(self.candidates))
@@ -75,6 +81,8 @@ class Search:
         # Without depthwise layers, to leave them in float is to quantize all.
         here = setting.placement in self._variants.placements
         base = self._base(setting.placement if here else self._variants.placements[0])
+        if setting.body == FUSED:
+            return self._variants.fused(base, setting.step_share or self._settings.max_step_share)
         if setting.body:
             return self._variants.with_native(base)
         if setting.step_share is None:

@@ -8,13 +8,15 @@ from edgeacts.quantization.settings import AUTO, REDUCE_RANGE
 from edgeacts.records.base import Record
 
 STEP_SHARES = (0.25, 0.5, 1.0)
+FUSED_SHARES = (1.0, 3.0)  # that `tune` measures curves inside convolutions for
 
 
 class OpenVinoSettings(Record, frozen=True, kw_only=True):
     """How a model is quantized for OpenVINO, and what makes a variant acceptable.
 
-    Activations may be polynomials whose root-mean-square error on the inputs that occur is that of an even error of at most
-    `max_step_share` of the 8-bit step of their output; 0 keeps them as they were exported. A variant is acceptable when its
+    Activations may be polynomials, or curves inside convolutions (which mostly need 2 to 3 steps), whose root-mean-square error
+    on the inputs that occur is that of an even error of at most `max_step_share` of the 8-bit step of their output; 0 keeps them
+    as they were exported. A variant is acceptable when its
     output noise is at most `extra_noise_db` decibel above that of NNCF with exact activations and, where there are labels,
     its accuracy at most `max_drop` points below the float model's. `reduce_range`: weights of 7 bits; `auto` where products
     of 8 bits saturate on this machine. `held_out` is the share of the images that only judge. The written model takes any

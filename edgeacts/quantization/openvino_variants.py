@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import onnx
@@ -17,6 +17,7 @@ from edgeacts.errors import EdgeactsError, one_line
 from edgeacts.exporters.to_openvino import carried_metadata, write_ir
 from edgeacts.quantization.metadata import KEY
 from edgeacts.quantization.openvino_bodies import NATIVE, NativeBody, build_native, native_bodies
+from edgeacts.quantization.openvino_curves import FUSED, Curve, build_curve, fit_curve
 from edgeacts.quantization.openvino_fits import Gate, Seen, fit
 from edgeacts.quantization.openvino_nncf import PLACEMENTS, depthwise_names, load_nncf, quantize_model
 from edgeacts.quantization.openvino_ranges import inputs_seen
@@ -26,27 +27,32 @@ from edgeacts.runtimes.openvino_reading import ReadModel, read_file
 STEPS = 255
 _COUNTED = re.compile(r"[A-Za-z]+_\d+")
 FORM = "polynomial off by {share:g} of an 8-bit step"
+CURVE_FORM = "HSwish with lines, off by {share:g} of an 8-bit step"
+Fit = Gate | Curve
+Kind = TypeVar("Kind", Gate, Curve)
+Function = Callable[[NDArray[np.float64]], NDArray[np.float64]]
 Step = Callable[[int], object]
 
 
 @dataclass(frozen=True)
 class Variant:
-    """One INT8 model in memory. `gates`: name of an activation -> the polynomial it became; the others are as exported.
+    """One INT8 model in memory. `gates`: name of an activation -> what it became; the others are as exported.
 
-    `body` is "native" where operators of OpenVINO's own stand for activations, `native` which: operator -> body.
+    `body` is "native" where operators of OpenVINO's own stand for activations, `native` which: operator -> body. It is "fused"
+    where curves do that are carried out inside convolutions, and polynomials where no curve is near enough.
     """
 
     name: str
     placement: str
     step_share: float | None
     model: Any
-    gates: dict[str, Gate] = field(default_factory=dict)
+    gates: dict[str, Fit] = field(default_factory=dict)
     body: str = ""
     native: Mapping[str, NativeBody] = field(default_factory=dict)
 
     @property
     def form_error(self) -> float:
-        """The largest distance of a polynomial to its activation."""
+        """The largest distance of a polynomial or curve to its activation."""
         return max((gate.error for gate in self.gates.values()), default=0.0)
 
 
@@ -65,8 +71,9 @@ class Variants:
         self.units = find_units(self.float_model, self._read.activations)
         self._seen: dict[str, Seen] | None = None
         self._native: Mapping[str, NativeBody] | None = None
-        self._functions: dict[str, Callable[[NDArray[np.float64]], NDArray[np.float64]]] = {}
+        self._functions: dict[str, Function] = {}
         self._fits: dict[tuple[str, Seen, float], Gate | None] = {}
+        self._curves: dict[tuple[str, Seen, float], Curve | None] = {}
 
     @property
     def placements(self) -> tuple[str, ...]:
@@ -84,18 +91,29 @@ class Variants:
     def polynomials(self, variant: Variant, share: float, step: Step = lambda count: None) -> Variant:
         """`variant` with every activation a polynomial within `share` of an 8-bit step, where there is one."""
         gates = {unit.name: gate for unit in self.units if (gate := self._gate(unit, share, step))}
+        return self._with(variant, share, gates, "")
+
+    def fused(self, variant: Variant, share: float, step: Step = lambda count: None) -> Variant | None:
+        """The same with curves that convolutions take in, polynomials where none is within `share`; None without any curve."""
+        curves = {unit.name: curve for unit in self.units if (curve := self._curve(unit, share, step))}
+        if not curves:
+            return None
+        return self._with(variant, share, self.polynomials(variant, share, step).gates | curves, FUSED)
+
+    def _with(self, variant: Variant, share: float, gates: Mapping[str, Fit], body: str) -> Variant:
         model = variant.model.clone()
         for unit in self.units:
             if unit.name in gates:
-                Wiring(model).replace(unit, build_gate(gates[unit.name], unit.name))
+                Wiring(model).replace(unit, _build(gates[unit.name], unit.name))
         model.validate_nodes_and_infer_types()
-        return Variant(f"{variant.placement}, {share:g} step", variant.placement, share, model, gates)
+        name = ", ".join(part for part in (variant.placement, body, f"{share:g} step") if part)
+        return Variant(name, variant.placement, share, model, dict(gates), body=body)
 
     def fitted(
         self, base: Variant, shares: Sequence[float], step: Step = lambda count: None
     ) -> Iterator[Variant]:
         """`polynomials` for each share in turn, without those that are like the one before."""
-        gates: dict[str, Gate] = {}
+        gates: dict[str, Fit] = {}
         for share in shares:
             variant = self.polynomials(base, share, step)
             if variant.gates != gates:
@@ -125,7 +143,8 @@ class Variants:
         forms = dict(self._read.forms)
         for unit in self.units:
             if unit.name in variant.gates:
-                name = FORM.format(share=variant.step_share)
+                form = CURVE_FORM if isinstance(variant.gates[unit.name], Curve) else FORM
+                name = form.format(share=variant.step_share)
                 bound = max(variant.gates[unit.name].error, forms.get(unit.operator, ("", 0.0))[1])
                 forms[unit.operator] = (name, bound)
             elif unit.operator in variant.native:
@@ -149,24 +168,41 @@ class Variants:
         return write_ir(read, metadata, xml)
 
     def _gate(self, unit: Unit, share: float, step: Step) -> Gate | None:
+        return self._fit(unit, share, step, fit, self._fits)
+
+    def _curve(self, unit: Unit, share: float, step: Step) -> Curve | None:
+        return self._fit(unit, share, step, fit_curve, self._curves)
+
+    def _fit(
+        self,
+        unit: Unit,
+        share: float,
+        step: Step,
+        fitted: Callable[[Function, Seen, float], Kind | None],
+        known: dict[tuple[str, Seen, float], Kind | None],
+    ) -> Kind | None:
         if unit.cheap or unit.signature is None:
             return None
         if self._seen is None:
             self._seen = inputs_seen(self.float_model, self.units, self._images, batch=self._batch, step=step)
         seen = rounded(self._seen[unit.name])
         key = (unit.signature, seen, share)
-        if key not in self._fits:
+        if key not in known:
             function = self._function(unit)
             values = function(np.linspace(seen.low, seen.high, 257))
             size = (float(values.max()) - float(values.min())) / STEPS
-            self._fits[key] = fit(function, seen, share * size)
-        return self._fits[key]
+            known[key] = fitted(function, seen, share * size)
+        return known[key]
 
-    def _function(self, unit: Unit) -> Callable[[NDArray[np.float64]], NDArray[np.float64]]:
+    def _function(self, unit: Unit) -> Function:
         signature = unit.signature or unit.name
         if signature not in self._functions:
             self._functions[signature] = evaluator(self.float_model, unit)
         return self._functions[signature]
+
+
+def _build(fitted: Fit, name: str) -> Callable[[Any], Any]:
+    return build_curve(fitted, name) if isinstance(fitted, Curve) else build_gate(fitted, name)
 
 
 def rounded(found: Seen) -> Seen:

@@ -12,7 +12,7 @@ from edgeacts.definition import Activation
 from edgeacts.forms import Choice, choose_for
 from edgeacts.forms.tuned import FLOAT
 from edgeacts.quantization.openvino_saturation import saturates
-from edgeacts.quantization.openvino_settings import STEP_SHARES
+from edgeacts.quantization.openvino_settings import FUSED_SHARES, STEP_SHARES
 from edgeacts.quantization.openvino_variants import Variant, Variants
 from edgeacts.records import LatencySeries, TunedSetting
 from edgeacts.tuning.calibration import noise_images
@@ -29,9 +29,9 @@ class OpenVinoInt8Bench:
     executed: str = "f32"
 
     def baseline(self, folder: Path) -> Path:
-        """As `Bench`: depthwise layers in float where there are any, which is the faster placement with ReLU."""
+        """As `Bench`, in ReLU's faster placement: all layers or, where 8-bit products saturate, all but depthwise ones."""
         variants = self._variants(relu_choice(), folder / BASELINE)
-        placement = variants.placements[-1]
+        placement = variants.placements[-1 if saturates() else 0]
         return variants.write(variants.exported(placement), folder / f"{BASELINE}.xml", batch=1)
 
     def candidates(self, definition: Activation, folder: Path) -> list[Candidate]:
@@ -61,6 +61,9 @@ def _tried(variants: Variants) -> Iterator[Variant]:
         if (native := variants.with_native(base)) is not None:
             yield native
         yield from variants.fitted(base, STEP_SHARES)
+        for share in FUSED_SHARES:
+            if (fused := variants.fused(base, share)) is not None:
+                yield fused
 
 
 def _record(placement: str, step_share: float | None, body: str) -> Callable[[LatencySeries], TunedSetting]:

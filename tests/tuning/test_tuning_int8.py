@@ -110,7 +110,7 @@ def test_openvino_every_way_to_quantize_is_measured(bench: Bench) -> None:
     entry = tune([activation("gelu")], ON_OPENVINO)
     labels = bench.asked["labels"]
     assert labels[:2] == ["relu (baseline)", "float"]
-    ways = ("", ", native", ", 0.25 step", ", 0.5 step")
+    ways = ("", ", native", ", 0.25 step", ", 0.5 step", ", fused, 3 step")
     assert {f"{placement}{way}" for placement in ("all", "no-depthwise") for way in ways} < set(labels)
     assert (bench.asked["precision"], entry.precision) == ("f32", "int8")
     exact = bench.outputs["float"]
