@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 OPENVINO = "openvino"
 RUNTIMES = ("onnxruntime", OPENVINO)
-JUDGES = 500  # validation images
+JUDGES = 500  # validation images, where no number is given
 
 
 def add_openvino_options(parser: argparse.ArgumentParser) -> None:
@@ -68,6 +68,9 @@ def openvino_action(arguments: argparse.Namespace, dataset: ImageDataset, chosen
     if arguments.body_for is not None:
         raise UsageError("--body-for is for ONNX Runtime: leave it out with --runtime openvino")
     normalize, judges = dataset.preprocessing.normalize, dataset.validation
+    count = JUDGES if arguments.test_images is None else arguments.test_images
+    if count < 2:
+        raise UsageError(f"--test-images {count}: give at least 2, some thousand prove more")
     settings = OpenVinoSettings(
         reduce_range=arguments.reduce_range, max_step_share=arguments.step_share, seed=arguments.seed,
         batch=arguments.fixed_batch, threads=arguments.threads, budget_s=arguments.budget,
@@ -76,7 +79,7 @@ def openvino_action(arguments: argparse.Namespace, dataset: ImageDataset, chosen
     try:
         result = quantize_openvino(
             arguments.model, normalize(chosen.images), arguments.out, settings=settings, labels=chosen.labels,
-            judge_images=normalize(judges.images[:JUDGES]), judge_labels=judges.labels[:JUDGES],
+            judge_images=normalize(judges.images[:count]), judge_labels=judges.labels[:count],
             keep_slower=arguments.keep_slower, tuning=arguments.tuning, try_all=arguments.try_all, progress=on_terminal(),
         )  # fmt: skip
     except CheckFailed:

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from edgeacts.circumstances import circumstances
 from edgeacts.errors import UsageError
 from edgeacts.quantization.deployed import open_model, scores
-from edgeacts.quantization.gate_verdict import needed_for, summarise, verdict_on
+from edgeacts.quantization.gate_verdict import check_limit, needed_for, summarise, verdict_on
 from edgeacts.quantization.paired import compare, images_needed, right_answers
 from edgeacts.records import GateRecord, GateTry, LatencyRatio, PairedDrop
 
@@ -62,8 +62,7 @@ class GateSettings:
     max_layers: int | None = None
 
     def __post_init__(self) -> None:
-        if not 0 < self.max_drop < 100:
-            raise UsageError(f"max_drop {self.max_drop}: give points of accuracy, more than 0 and below 100")
+        check_limit(self.max_drop)
         if self.max_layers is not None and self.max_layers < 0:
             raise UsageError(f"max_layers {self.max_layers}: give a number of at least 0")
 

@@ -12,8 +12,15 @@ from __future__ import annotations
 
 import math
 
+from edgeacts.errors import UsageError
 from edgeacts.quantization.paired import images_needed
 from edgeacts.records import GateVerdict, PairedDrop
+
+
+def check_limit(max_drop: float) -> None:
+    """Raise UsageError unless `max_drop` is a limit that images can prove: more than 0 and below 100 points."""
+    if not 0 < max_drop < 100:
+        raise UsageError(f"max_drop {max_drop}: give points of accuracy, more than 0 and below 100")
 
 
 def needed_for(drop: PairedDrop, max_drop: float) -> int:
@@ -40,7 +47,7 @@ def summarise(drop: PairedDrop, max_drop: float, *, strict: bool, layers: int, t
     if verdict == "held":
         return f"the drop is at most {limit}: {seen}"
     if verdict == "cannot tell":
-        return f"{_why_not_told(drop, max_drop)}; nothing shows a loss beyond the limit, so it is handed over: {seen}"
+        return f"{why_not_told(drop, max_drop)}; nothing shows a loss beyond the limit, so it is handed over: {seen}"
     least = images_needed(max_drop)
     if strict and drop.total < least:
         return f"{drop.total:,} images cannot prove a drop of at most {limit}, at least {least:,} are needed: {seen}"
@@ -51,7 +58,8 @@ def summarise(drop: PairedDrop, max_drop: float, *, strict: bool, layers: int, t
     )
 
 
-def _why_not_told(drop: PairedDrop, max_drop: float) -> str:
+def why_not_told(drop: PairedDrop, max_drop: float) -> str:
+    """Of the verdict "cannot tell": how many images would tell, or that no number of them is known to."""
     about = needed_for(drop, max_drop)
     what = f"{drop.total:,} images cannot tell whether the drop is at most {max_drop:g} points"
     if drop.total < about:

@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 
 from edgeacts.errors import EdgeactsError
 from edgeacts.latency import benchmark
+from edgeacts.quantization import paired
 from edgeacts.quantization.measuring import compare
+from edgeacts.records.accuracy import PairedDrop
 from edgeacts.records.openvino_quantization import Timed
 from edgeacts.records.quantization import OutputError
 from edgeacts.runtimes import open_runtime
@@ -22,21 +24,29 @@ Timing = Callable[[Mapping[str, Path]], Mapping[str, Timed]]
 
 
 class OpenVinoJudge:
-    """The float model's outputs on held-out images, and its accuracy where there are labels."""
+    """The float model's outputs on held-out images, and its right answers where there are labels."""
 
     def __init__(
         self, path: Path, images: NDArray[np.float32], labels: NDArray[Any] | None, *, batch: int = 1
     ) -> None:
         self._images, self._labels, self._batch = images[: len(images) // batch * batch], labels, batch
         self._expected = self._outputs(path)
-        self.accuracy = self._right(self._expected)
+        self._right = self._answers(self._expected)
+        self.accuracy = None if self._right is None else float(self._right.mean())
 
     def judge(self, path: Path) -> tuple[OutputError, float | None]:
         """(error of the outputs, accuracy) of another file. Raises EdgeactsError, also when it gives NaN or infinity."""
+        error, drop = self.compare(path)
+        return error, None if drop is None else drop.accuracy
+
+    def compare(self, path: Path) -> tuple[OutputError, PairedDrop | None]:
+        """(error of the outputs, drop of the right answers, image by image) of another file. Raises what `judge` raises."""
         given = self._outputs(path)
         if not all(np.isfinite(values).all() for values in given):
             raise EdgeactsError(f"{path.name} gives NaN or infinity on the held-out images")
-        return compare(self._expected, given), self._right(given)
+        right = self._answers(given)
+        drop = None if self._right is None or right is None else paired.compare(self._right, right)
+        return compare(self._expected, given), drop
 
     def _outputs(self, path: Path) -> list[NDArray[np.float64]]:
         parts: list[list[NDArray[np.float64]]] = []
@@ -47,11 +57,11 @@ class OpenVinoJudge:
                 parts.append([v.astype(np.float64) for v in found.values() if v.dtype.kind == "f"])
         return [np.concatenate(values) for values in zip(*parts, strict=True)]
 
-    def _right(self, outputs: list[NDArray[np.float64]]) -> float | None:
+    def _answers(self, outputs: list[NDArray[np.float64]]) -> NDArray[np.bool_] | None:
         scores = next((values for values in outputs if values.ndim == 2 and values.shape[1] > 1), None)
         if self._labels is None or scores is None:
             return None
-        return float(np.mean(scores.argmax(axis=1) == self._labels[: len(scores)]))
+        return paired.right_answers(scores, self._labels[: len(scores)])
 
 
 def executed(path: Path, threads: int) -> tuple[str, str]:

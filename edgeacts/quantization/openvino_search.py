@@ -16,7 +16,7 @@ from edgeacts.quantization.openvino_settings import OpenVinoSettings
 from edgeacts.quantization.openvino_tuned import Advice
 from edgeacts.quantization.openvino_variants import Variant, Variants
 from edgeacts.quantization.progress import stage
-from edgeacts.records import TunedSetting
+from edgeacts.records import PairedDrop, TunedSetting
 from edgeacts.records.openvino_quantization import Int8Candidate, Timed
 
 
@@ -41,6 +41,7 @@ class Search:
         self._settings, self._timing = settings, timing
         self._scratch, self._progress = scratch, progress
         self._files: dict[str, Path] = {}
+        self._drops: dict[str, PairedDrop] = {}
 
     def run(self, advised: Advice | None) -> Int8Candidate:
         """The advised candidate if it is acceptable and faster; else the fastest acceptable one, or the fastest of all."""
@@ -99,7 +100,7 @@ class Search:
 
     def _judge_again(self) -> None:
         """By the noise of the first placement, which an advised variant was not held against."""
-        rules = AsExported.of(self.candidates.values(), self.judge.accuracy, self._settings)
+        rules = AsExported.of(self.candidates.values(), self._drops, self._settings)
         for name, one in self.candidates.items():
             self.candidates[name] = with_verdict(one, rules)
 
@@ -107,9 +108,12 @@ class Search:
         if variant.name in self.made:
             return
         xml = self._variants.write(variant, self._scratch / f"{len(self.made)}.xml")
-        error, accuracy = self.judge.judge(xml)
+        error, drop = self.judge.compare(xml)
+        accuracy = None
+        if drop is not None:
+            self._drops[variant.name], accuracy = drop, drop.accuracy
         layers, activations = executed(xml, self._settings.threads)
-        rules = AsExported.of(self.candidates.values(), self.judge.accuracy, self._settings)
+        rules = AsExported.of(self.candidates.values(), self._drops, self._settings)
         self.made[variant.name], self._files[variant.name] = variant, xml
         self.candidates[variant.name] = with_verdict(
             Int8Candidate(

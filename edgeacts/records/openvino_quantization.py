@@ -1,6 +1,7 @@
 """Record of a quantization for OpenVINO: every way that was tried, what it cost, what it ran as, and which one was kept."""
 
 from edgeacts.circumstances import Circumstances
+from edgeacts.records.accuracy import PairedDrop
 from edgeacts.records.base import Record
 from edgeacts.records.latency import Comparison
 from edgeacts.records.quantization import OutputError
@@ -22,7 +23,8 @@ class Int8Candidate(Record, frozen=True):
     `step_share` is the error that polynomials may have, as a share of an 8-bit step; None for activations as they were exported.
     `polynomials` is the number of activations that became one, `form_error` the largest distance among them.
     `layers` counts executed layers by precision, `activations` says where each activation ran.
-    `time` is None where it was not measured; `why` says why it is acceptable or not.
+    `time` is None where it was not measured; `why` says why it is acceptable or not. `drop` compares its right answers with the
+    float model's, image by image; None without labels.
     """
 
     name: str
@@ -38,6 +40,7 @@ class Int8Candidate(Record, frozen=True):
     size_bytes: int
     acceptable: bool
     why: str
+    drop: PairedDrop | None = None
 
 
 class OpenVinoQuantizationRecord(Record, frozen=True, tag_field="kind", tag="openvino-quantization"):

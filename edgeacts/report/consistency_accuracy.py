@@ -113,6 +113,8 @@ def _openvino(record: OpenVinoQuantizationRecord) -> Iterator[str]:
         yield from _error(one.error)
         if one.accuracy is not None and not 0 <= one.accuracy <= 1:
             yield f"{one.name}: accuracy {one.accuracy:g}"
+        if one.drop is not None:
+            yield from _drop(one.drop, one.name)
         if one.time is not None:
             yield from interval(one.time.low, one.time.ratio, one.time.high, f"{one.name}: ratio")
 

@@ -21,7 +21,7 @@ def drop(lost: int, gained: int, total: int) -> PairedDrop:
         (0, 0, 765, "held"),
         (0, 0, 764, "cannot tell"),
         (1, 0, 359, "cannot tell"),
-        (5, 0, 359, "cannot tell"),  # 1.39 points seen, 0.49 proved
+        (5, 0, 359, "cannot tell"),  # 1.39 points seen, 0.32 proved
         (6, 0, 359, "failed"),
         (10, 0, 1000, "failed"),
         (9, 0, 2000, "cannot tell"),  # enough images, and the drop seen is within the limit
