@@ -6,8 +6,8 @@
     python benchmarks/openvino_int8.py tables                            the document anew, from the JSON
 
 Networks have live random weights, 1x3x224x224, batch 1; one thread; everything that is compared runs in turn, in a new random
-order each round; ratios are of the 10th percentiles of the same run, which company on the machine disturbs least. `--work DIR` holds exported networks and variants. The JSON has a record
-for each kind of CPU, and the document a table.
+order each round; ratios are of the 10th percentiles of the same run, which company on the machine disturbs least. `--work DIR`
+holds exported networks and variants. The JSON has a record for each kind of CPU, and the document a table.
 """
 
 from __future__ import annotations
