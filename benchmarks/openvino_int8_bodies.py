@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import openvino.opset15 as ops
 
+from edgeacts.quantization.openvino_curves import Curve, build_curve
 from edgeacts.quantization.openvino_fits import Gate
 from edgeacts.quantization.openvino_units import build_gate
 
@@ -135,6 +136,8 @@ FORMS: dict[str, Build] = {
     "m·√P2(t)": square_root,
     "m·P2(t)/Q2(t)": rational,
     "five ReLUs": lines,
+    "a·HSwish(b·x + c) + d": build_curve(Curve(0.0, 1.0, 1.1, 0.2, 0.8, -0.1), "trial"),
+    "a·HSwish of lines with a bend": build_curve(Curve(-0.3, 0.5, 1.1, 0.2, 0.8, -0.1), "trial"),
     "HSwish of two LeakyReLUs": leaky_chain,
     "table by Gather, u8": table_of_bytes,
     "table by Gather, f32": table_of_floats,

@@ -28,10 +28,14 @@ def _percent(share: float | None) -> str:
 def bodies(rows: Sequence[Mapping[str, Any]]) -> str:
     """Ratio to ReLU INT8, cheapest first, and the passes that were added to the network."""
     ordered = sorted(rows, key=lambda row: row["ratio"])
+    both = "ratio_all" in rows[0]
     return markdown(
-        ("body of the activation", "to ReLU INT8", "further passes over memory"),
-        [(row["name"], _number(row["ratio"]), str(row["passes"])) for row in ordered],
-    )
+        ("body of the activation", "to ReLU INT8", *(("all layers in INT8",) if both else ()), "further passes over memory"),
+        [
+            (row["name"], _number(row["ratio"]), *((_number(row["ratio_all"]),) if both else ()), str(row["passes"]))
+            for row in ordered
+        ],
+    )  # fmt: skip
 
 
 def placements(rows: Sequence[Mapping[str, Any]]) -> str:

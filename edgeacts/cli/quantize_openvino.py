@@ -39,7 +39,15 @@ def add_openvino_options(parser: argparse.ArgumentParser) -> None:
         type=float,
         default=1.0,
         metavar="S",
-        help="error of activations that are polynomials, as a share of an 8-bit step; 0 = as exported; default 1",
+        help="error that activations may have, as a share of an 8-bit step: 0 = as exported; default 1: mostly polynomials; "
+        "3: curves that are carried out inside convolutions",
+    )
+    group.add_argument(
+        "--extra-noise",
+        type=float,
+        default=1.0,
+        metavar="DB",
+        help="noise of the outputs above that with exact activations; default 1 dB; with --step-share 3, about 2",
     )
     group.add_argument(
         "--fixed-batch",
@@ -72,7 +80,8 @@ def openvino_action(arguments: argparse.Namespace, dataset: ImageDataset, chosen
     if count < 2:
         raise UsageError(f"--test-images {count}: give at least 2, some thousand prove more")
     settings = OpenVinoSettings(
-        reduce_range=arguments.reduce_range, max_step_share=arguments.step_share, seed=arguments.seed,
+        reduce_range=arguments.reduce_range, max_step_share=arguments.step_share,
+        extra_noise_db=arguments.extra_noise, seed=arguments.seed,
         batch=arguments.fixed_batch, threads=arguments.threads, budget_s=arguments.budget,
         **({} if getattr(arguments, "max_drop", None) is None else {"max_drop": arguments.max_drop}),
     )  # fmt: skip

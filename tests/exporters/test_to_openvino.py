@@ -8,12 +8,15 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+import torch
 from portable_files import PREPROCESSING, alone, doubled, network
 
 from edgeacts.activations import activation, names
 from edgeacts.errors import DamagedFile, EdgeactsError, UsageError
-from edgeacts.exporters import to_openvino
+from edgeacts.exporters import to_onnx, to_openvino
 from edgeacts.files import sha256_file
+from edgeacts.forms import choose_for
+from edgeacts.modules import ActivationModule
 from edgeacts.oracles import float64
 from edgeacts.parity.claims import file_precisions, form_bound
 from edgeacts.runtimes import model_metadata, open_runtime, open_session
@@ -68,6 +71,23 @@ def test_the_files_compute_what_the_portable_one_does(portable: Path, tmp_path: 
     assert files.inlined is not None
     assert not onnx.load(files.inlined).functions
     np.testing.assert_allclose(run(files.inlined, "onnxruntime", {"image": images()}), expected, atol=1e-6)
+
+
+def test_the_inlined_file_has_the_forms_that_openvino_runs_best(tmp_path: Path) -> None:
+    """In the precision that was asked for; the portable file keeps the formula."""
+    torch.manual_seed(0)
+    model = torch.nn.Sequential(torch.nn.Linear(4, 6), ActivationModule("tanhexp", 6)).eval()
+    source = to_onnx(model, torch.zeros(1, 4), tmp_path / "one.onnx").portable
+    files = {p: to_openvino(source, tmp_path / p, precision=p) for p in ("f32", "bf16")}
+    operators = {}
+    for precision, written in files.items():
+        assert written.inlined is not None
+        operators[precision] = [node.op_type for node in onnx.load(written.inlined).graph.node]
+        assert "Tanh" not in operators[precision]
+        assert "Div" in operators[precision]
+        assert written.forms["TanhExp"][0] == choose_for(activation("tanhexp"), precision=precision).form.name
+    assert operators["bf16"] != operators["f32"]
+    assert "Tanh" in [node.op_type for node in onnx.load(source).functions[0].node]
 
 
 def test_what_the_file_says_of_itself_is_read_back(portable: Path, tmp_path: Path) -> None:
