@@ -38,7 +38,7 @@ def add_gate(parser: argparse.ArgumentParser) -> None:
         "--test-images",
         type=int,
         metavar="N",
-        help="judge on so many; default 1,000 to 10,000 by the network's size",
+        help="judge on so many; default 1,000 to 10,000 by the network's size, 500 for OpenVINO",
     )
     group.add_argument(
         "--strict", action="store_true", help="pass only what the images prove, not what they cannot tell"

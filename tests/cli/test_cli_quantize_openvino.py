@@ -56,10 +56,26 @@ def test_it_prints_every_variant_and_refuses_a_slower_one(trained_digits, tmp_pa
     assert "written:" in text
     assert "weights have 7 bits" in text
     assert (tmp_path / "fast" / "model.int8.xml").is_file()
+    assert "images cannot tell whether the drop is at most 0.5 points, about" in " ".join(text.split())
     starred = [line for line in text.splitlines() if line.startswith("*")]
     assert len(starred) == 1
     assert "0.700" in starred[0]
     assert all(len(line) <= 80 for line in text.splitlines() if "/" not in line)
+
+
+def test_the_images_that_judge_are_counted_and_decide(trained_digits, tmp_path, monkeypatch, capsys):
+    options = ("--step-share", "0", "--test-images", "40", "--max-drop")
+    for limit, said in (
+        ("20", "the drop is at most 20 points: drop"),
+        ("0.5", "40 images cannot tell whether"),
+    ):
+        assert run(monkeypatch, trained_digits, tmp_path / limit, 0.7, *options, limit) == 0
+        assert said in " ".join(capsys.readouterr().out.split())
+        record = OpenVinoQuantizationRecord.read(tmp_path / limit / "quantization.json")
+        assert (record.held_out, record.kept.drop.total) == (40, 40)
+        assert record.kept.accuracy == record.kept.drop.accuracy
+    assert run(monkeypatch, trained_digits, tmp_path / "one", 0.7, "--test-images", "1") == 2
+    assert "--test-images 1: give at least 2, some thousand prove more" in capsys.readouterr().err
 
 
 def test_bodies_for_another_runtime_are_refused(trained_digits, tmp_path, monkeypatch, capsys):

@@ -146,6 +146,8 @@ LIES: list[tuple[str, Callable[[Any], Any], str]] = [
     ("openvino-quantization", lambda r: change(r, chosen="another"), "'another' is the chosen one, but was not tried"),
     ("openvino-quantization", lambda r: change(r, held_out=0), "0 images judged"),
     ("openvino-quantization", in_first("candidates", accuracy=1.5), "accuracy 1.5"),
+    ("openvino-quantization", in_first("candidates", drop=change(quantized.drop(5, 2), lost=-1)), "-1 lost"),
+    ("openvino-quantization", in_first("candidates", drop=change(quantized.drop(5, 2), high=9.0)), "the counts give a drop of"),
     ("openvino-quantization", lambda r: in_first("candidates", time=change(r.kept.time, low=0.9))(r), "ratio 0.81 with an interval from 0.9"),
     ("training", lambda r: change(r, model="x" * (MAX_TEXT + 1)), "a text of 20,001 characters; at most 20,000"),
     ("training", lambda r: change(r, parameter_count=10**30), "an integer of 100 bits"),
