@@ -32,7 +32,8 @@ def test_a_fit_made_anew_is_the_one_that_ships(name: str, level: float) -> None:
         assert one.program is not None
         assert other.program is not None
         assert one.program.operators() == other.program.operators(), REMAKE
-        assert one.bound == pytest.approx(other.bound, rel=0.05), REMAKE
+        # How the last digits are rounded, which differs between CPUs, is worth 1e-7.
+        assert one.bound == pytest.approx(other.bound, rel=0.05, abs=1e-7), REMAKE
 
 
 @pytest.mark.parametrize("name", sorted(catalogue()))
