@@ -193,7 +193,8 @@ def _table(cpu: str, record: Mapping[str, Any]) -> str:
         f"| {cpu}: network, threads | " + " | ".join(ACTIVATIONS) + " |",
         "| --- |" + " ---: |" * len(ACTIVATIONS),
     ]
-    for setting in record["settings"]:
+    order = list(NETWORKS.values())
+    for setting in sorted(record["settings"], key=lambda s: (order.index(s["network"]), s["threads"])):
         by_name = {row["activation"]: row for row in setting["rows"]}
         cells = [
             f"{by_name[n]['stock_to_relu']:.2f} → **{by_name[n]['accelerated_to_relu']:.2f}**"
