@@ -18,6 +18,7 @@ def shipped_entries() -> list[TuningEntry]:
 def tuned(name: str, bound: float, ratio: float, **more: object) -> TunedForm:
     """A form with that ratio."""
     given = {"why": "test", "ratio_low": ratio, "ratio_high": ratio, **more}
+    # What a test gives besides is the record's own fields, which a mapping of objects cannot say.
     return TunedForm(name=name, bound=bound, ratio=ratio, **given)  # type: ignore[arg-type]
 
 

@@ -96,12 +96,8 @@ OrtStatus* compute_depthwise(void* kernel, OrtKernelContext* context) {
   DepthwiseJob job{};
   Depthwise& w = job.work;
   Extent x, weights, bias, sum;
-  EDGEACTS_TRY(input(context, 0, &w.input, &x));
-  EDGEACTS_TRY(input(context, 1, &w.weights, &weights));
-  EDGEACTS_TRY(input(context, 2, &w.bias, &bias));
   size_t inputs = 0;
-  EDGEACTS_TRY(g_ort->KernelContext_GetInputCount(context, &inputs));
-  if (inputs > 3) EDGEACTS_TRY(input(context, 3, &w.sum, &sum));
+  EDGEACTS_TRY(convolution_inputs(context, &w, &x, &weights, &bias, &sum, &inputs));
   const size_t filter = static_cast<size_t>(k.kernel[0] * k.kernel[1]);
   if (x.dims.size() != 4 || x.dims[1] % k.block != 0 || weights.count != static_cast<size_t>(x.dims[1]) * filter)
     return refuse("Depthwise: the input does not fit the weights");

@@ -68,12 +68,8 @@ OrtStatus* compute_pointwise(void* kernel, OrtKernelContext* context) {
   PointwiseJob job{};
   Pointwise& w = job.work;
   Extent x, weights, bias, sum;
-  EDGEACTS_TRY(input(context, 0, &w.input, &x));
-  EDGEACTS_TRY(input(context, 1, &w.weights, &weights));
-  EDGEACTS_TRY(input(context, 2, &w.bias, &bias));
   size_t inputs = 0;
-  EDGEACTS_TRY(g_ort->KernelContext_GetInputCount(context, &inputs));
-  if (inputs > 3) EDGEACTS_TRY(input(context, 3, &w.sum, &sum));
+  EDGEACTS_TRY(convolution_inputs(context, &w, &x, &weights, &bias, &sum, &inputs));
   for (size_t f = 4; f < inputs; f++) {
     const float* numbers = nullptr;
     Extent extent;

@@ -44,6 +44,16 @@ OrtStatus* input(const OrtKernelContext* context, size_t index, const T** data, 
   return status;
 }
 
+// What every convolution of floats reads: X, W, B and, when it is given, a summand S. `inputs` counts those of the node.
+template <class Work>
+OrtStatus* convolution_inputs(OrtKernelContext* context, Work* w, Extent* x, Extent* weights, Extent* bias, Extent* sum, size_t* inputs) {
+  EDGEACTS_TRY(input(context, 0, &w->input, x));
+  EDGEACTS_TRY(input(context, 1, &w->weights, weights));
+  EDGEACTS_TRY(input(context, 2, &w->bias, bias));
+  EDGEACTS_TRY(g_ort->KernelContext_GetInputCount(context, inputs));
+  return *inputs > 3 ? input(context, 3, &w->sum, sum) : nullptr;
+}
+
 template <class T>
 OrtStatus* output(OrtKernelContext* context, const std::vector<int64_t>& dims, T** data) {
   OrtValue* value = nullptr;

@@ -316,16 +316,13 @@ def feeds(model: onnx.ModelProto) -> list[dict[str, np.ndarray]]:
 def test_graph(name: str) -> None:
     model = graph(name)
     tried = ways(model)
-    plain, deep = GRAPHS[name][2:]
     for way in WAYS:
         placed = tried.kernels(way)
         found = [placed.get(site.name, "") for site in tried.sites]
-        wanted = plain if way == "none" else deep
+        wanted = GRAPHS[name][2 if way == "none" else 3]
         if way.endswith("products"):  # a convolution of 1x1 takes the activation behind it along
-            wanted = [
-                f if f == PRODUCT and w in (TABLE, IN_PLACE) else w
-                for f, w in zip(found, wanted, strict=True)
-            ]
+            pairs = zip(found, wanted, strict=True)
+            wanted = [f if f == PRODUCT and w in (TABLE, IN_PLACE) else w for f, w in pairs]
         assert found == wanted, way
     tried.check(*feeds(model))
 
