@@ -18,6 +18,7 @@ from torch import nn
 from edgeacts.acceleration.compiling import kernel_options
 from edgeacts.acceleration.finding import find_all_sites
 from edgeacts.acceleration.markers import Markers, optimize
+from edgeacts.acceleration.means import pool_means
 from edgeacts.acceleration.placed import Placed
 from edgeacts.acceleration.rewriting import rewrite
 from edgeacts.acceleration.sites import Site
@@ -121,6 +122,7 @@ def ways(model: onnx.ModelProto | Path, threads: int = 1, which: tuple[str, ...]
     marked, sites = find_all_sites(loaded, "test")
     markers = Markers(marked, sites)
     markers.place(marked)
+    pool_means(marked)
     optimized = optimize(marked, threads=threads)
     result = Ways(stock_session(model), {}, {}, {}, sites)
     for way in which:

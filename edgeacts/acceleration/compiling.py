@@ -17,6 +17,7 @@ from edgeacts.acceleration.finding import find_all_sites
 from edgeacts.acceleration.int8_regions import is_quantized
 from edgeacts.acceleration.manifest import CandidateRecord, SiteRecord
 from edgeacts.acceleration.markers import Markers, optimize
+from edgeacts.acceleration.means import pool_means
 from edgeacts.acceleration.placed import DOMAIN as KERNELS
 from edgeacts.acceleration.placed import EXACT_KERNELS, Placed
 from edgeacts.acceleration.rewriting import rewrite
@@ -111,6 +112,7 @@ class _Compilation:
         self.sites, self.stock, self.feeds, self.threads = sites, stock, feeds, threads
         self.markers = Markers(model, sites)
         self.markers.place(model)
+        pool_means(model)
         self.optimized = optimize(model, threads=threads)
         self.reference = outputs_of(stock, feeds)
         self.allowed = _NOISE + _AMPLIFICATION * sum(site.bound for site in sites if site.table is not None)

@@ -32,7 +32,7 @@ def _behind(node: onnx.NodeProto, size: _Size, shapes: Mapping[str, list[int]]) 
     if node.op_type.startswith(("Global", "ReduceMean")):
         return (1, 1)
     found = attributes(node)
-    filters = shapes.get(node.input[1], []) if "Conv" in node.op_type else []
+    filters = shapes.get(node.input[1], []) if "Conv" in node.op_type or node.op_type == "Stem" else []
     window = numbers_of(found, "kernel_shape", filters[2:] or [1, 1])
     strides = numbers_of(found, "strides", [1, 1])
     pads = numbers_of(found, "pads", [0, 0, 0, 0])

@@ -15,8 +15,8 @@ class Placed:
     """Where one activation went."""
 
     site: str
-    # "depthwise, on its input", "depthwise, on its output", "1x1 convolution, on its output", "table", "table, in place", or
-    # one of these with "int8 " before it.
+    # "depthwise, on its input", "depthwise, on its output", "1x1 convolution, on its output", "first convolution, on its output",
+    # "table", "table, in place", or one of these with "int8 " before it.
     kernel: str
     layout: str  # "blocked", "channels last" or "plain"
     exact: bool = False

@@ -25,6 +25,7 @@ from edgeacts.acceleration.markers import Markers
 from edgeacts.acceleration.placed import BLOCKED, DOMAIN, Placed
 from edgeacts.acceleration.pointwise import fetch_meanwhile, place_pointwise, pointwise_fits
 from edgeacts.acceleration.sites import Site
+from edgeacts.acceleration.stem import place_stem, stem_fits
 from edgeacts.piecewise import Table
 
 _KERNELS = ([3, 3], [5, 5])
@@ -43,6 +44,7 @@ _BLOCKED_OPERATORS = frozenset(
         "Upsample",
         "Depthwise",
         "Pointwise",
+        "Stem",
     }
 )
 _EITHER = frozenset(
@@ -56,7 +58,7 @@ def rewrite(
     """The model with kernels, and where each activation went.
 
     `depthwise`: "none" leaves the runtime's depthwise convolutions, "activated" replaces those next to an activation with a
-    table, "all" every one that the kernel can do. `products` replaces convolutions of 1x1 and fully
+    table, "all" every one that the kernel can do. `products` replaces convolutions of 1x1, of the network's input, and fully
     connected layers.
     """
     result = onnx.ModelProto()
@@ -66,6 +68,7 @@ def rewrite(
     if depthwise != "none":
         rewriter.depthwise(every=depthwise != "activated")
     if products:
+        rewriter.stem()
         rewriter.pointwise()
         rewriter.dense()
     rewriter.tables()
@@ -171,6 +174,14 @@ class _Rewriter:
         channels = self.weights[node.input[1]].dims[0]
         self.graph.initializer.append(numpy_helper.from_array(np.zeros(channels, np.float32), name))
         return name
+
+    # ---- the first convolution
+
+    def stem(self) -> None:
+        for node in self.graph.node:
+            if stem_fits(node, self.markers, self.weights, self.block):
+                bias = "" if len(node.input) > 2 and node.input[2] else self._zeros(node)
+                self.placed.extend(place_stem(node, self.markers, self.weights, self.block, bias=bias))
 
     # ---- convolutions of 1x1
 

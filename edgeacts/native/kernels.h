@@ -28,6 +28,18 @@ struct Depthwise {
   Activation before, after;
 };
 
+// A convolution of images [N][channels][height][width] to [N][out_blocks][out_height][out_width][block], stride 1 or 2 alike in both
+// directions, channels · kernel_h · kernel_w at most kMostStemTaps; weights [out_blocks][channels][kernel_h][kernel_w][block].
+struct Stem {
+  int64_t block, channels, height, width, out_blocks, out_height, out_width;
+  int64_t kernel_h, kernel_w, stride_h, stride_w, pad_top, pad_left;
+  const float *input, *weights, *bias;
+  float* output;
+  Activation after;
+};
+
+constexpr size_t kMostStemTaps = 512;
+
 // A convolution of 1x1, stride 1, on tensors [N][C/block][pixels][block]; weights [out][in][block of in][block of out].
 struct Pointwise {
   int64_t block, in_blocks, out_blocks, pixels;
@@ -68,10 +80,12 @@ struct Kernels {
   void (*depthwise)(const Depthwise&, int64_t index, int64_t first, int64_t last, float* scratch);
   void (*pointwise)(const Pointwise&, const Part&);
   void (*dense)(const Dense&, int64_t first_block, int64_t last_block);  // blocks of 16 outputs
+  void (*stem)(const Stem&, int64_t image, int64_t first, int64_t last, float* scratch);  // output rows [first, last); stem_scratch() numbers
 };
 
 // Pixels of an input row with its zeros on both sides.
-inline int64_t padded_width(const Depthwise& job) {
+template <class Windowed>
+int64_t padded_width(const Windowed& job) {
   const int64_t left = job.width + job.pad_left;
   const int64_t needed = (job.out_width - 1) * job.stride_w + job.kernel_w;
   return left > needed ? left : needed;
@@ -80,6 +94,11 @@ inline int64_t padded_width(const Depthwise& job) {
 // Numbers: the kernel's rows and one of zeros.
 inline size_t depthwise_scratch(const Depthwise& job) {
   return static_cast<size_t>((job.kernel_h + 1) * padded_width(job) * job.block);
+}
+
+// Numbers: the kernel's rows of all planes and one of zeros.
+inline size_t stem_scratch(const Stem& job) {
+  return static_cast<size_t>((job.channels * job.kernel_h + 1) * padded_width(job));
 }
 
 extern const Kernels kPlain;

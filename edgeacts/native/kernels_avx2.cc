@@ -204,10 +204,11 @@ struct Evaluator<LEFT, RIGHT, Shape::Polynomial> : Whole<LEFT, RIGHT, false, fal
 #include "drivers.inc"
 #include "pointwise.inc"
 #include "dense.inc"
+#include "stem.inc"
 
 }  // namespace
 
-const Kernels kAvx2 = {"avx2", map, map_times, negate, dot, depthwise, pointwise, dense};
+const Kernels kAvx2 = {"avx2", map, map_times, negate, dot, depthwise, pointwise, dense, stem};
 
 }  // namespace edgeacts
 #if defined(__clang__)

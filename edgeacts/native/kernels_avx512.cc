@@ -150,10 +150,11 @@ struct PowerQuotient {
 #include "drivers.inc"
 #include "pointwise.inc"
 #include "dense.inc"
+#include "stem.inc"
 
 }  // namespace
 
-const Kernels kAvx512 = {"avx512", map, map_times, negate, dot, depthwise, pointwise, dense};
+const Kernels kAvx512 = {"avx512", map, map_times, negate, dot, depthwise, pointwise, dense, stem};
 
 }  // namespace edgeacts
 #if defined(__clang__)

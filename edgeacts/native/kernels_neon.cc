@@ -87,10 +87,11 @@ struct Evaluator {
 #include "drivers.inc"
 #include "pointwise.inc"
 #include "dense.inc"
+#include "stem.inc"
 
 }  // namespace
 
-const Kernels kNeon = {"neon", map, map_times, negate, dot, depthwise, pointwise, dense};
+const Kernels kNeon = {"neon", map, map_times, negate, dot, depthwise, pointwise, dense, stem};
 
 }  // namespace edgeacts
 #endif

@@ -59,9 +59,10 @@ struct Evaluator {
 #include "drivers.inc"
 #include "pointwise.inc"
 #include "dense.inc"
+#include "stem.inc"
 
 }  // namespace
 
-const Kernels kPlain = {"plain", map, map_times, negate, dot, depthwise, pointwise, dense};
+const Kernels kPlain = {"plain", map, map_times, negate, dot, depthwise, pointwise, dense, stem};
 
 }  // namespace edgeacts

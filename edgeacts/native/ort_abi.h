@@ -87,6 +87,7 @@ struct Ort {
   void (*ReleaseTensorTypeAndShapeInfo)(OrtTensorTypeAndShapeInfo*);
   OrtStatus* (*KernelInfoGetAttributeArray_float)(const OrtKernelInfo*, const char* name, float* out, size_t* size);
   OrtStatus* (*KernelInfoGetAttributeArray_int64)(const OrtKernelInfo*, const char* name, int64_t* out, size_t* size);
+  OrtStatus* (*KernelInfoGetConstantInput_tensor)(const OrtKernelInfo*, size_t index, int* constant, const OrtValue** out);
   OrtStatus* (*KernelContext_ParallelFor)(const OrtKernelContext*, void (*fn)(void*, size_t), size_t total, size_t batches, void*);
 
   explicit Ort(const void* api) {
@@ -108,6 +109,7 @@ struct Ort {
     fill<99>(api, ReleaseTensorTypeAndShapeInfo);
     fill<162>(api, KernelInfoGetAttributeArray_float);
     fill<163>(api, KernelInfoGetAttributeArray_int64);
+    fill<249>(api, KernelInfoGetConstantInput_tensor);
     fill<274>(api, KernelContext_ParallelFor);
   }
 

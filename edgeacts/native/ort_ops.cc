@@ -4,7 +4,7 @@
 //   Depthwise(X, W, B, S?) -> Y: a depthwise convolution in the blocked layout with an activation on what it reads and on what
 //     it writes; S is added before the latter. Attributes: kernel_shape, strides, pads, block, before, after (kinds),
 //     before_table, after_table, before_clip, after_clip, before_slope, after_slope.
-// Products of matrices are in ort_product_ops.cc, operators on INT8 in ort_int8_ops.cc.
+// The first convolution is in ort_stem_op.cc, products of matrices in ort_product_ops.cc, operators on INT8 in ort_int8_ops.cc.
 #include <algorithm>
 #include <memory>
 #include <new>
@@ -14,6 +14,7 @@
 #include "kernels.h"
 #include "ort_activation.h"
 #include "ort_support.h"
+#include "ort_window.h"
 
 namespace edgeacts {
 namespace {
@@ -49,24 +50,21 @@ OrtStatus* compute_map(void* kernel, OrtKernelContext* context) {
 // ---- Depthwise
 
 struct DepthwiseKernel {
-  int64_t kernel[2], strides[2], pads[4], block;
+  Window window;
   Activation before, after;
   std::unique_ptr<Table> before_table, after_table;
+  Constants<3> constants;
 };
 
 OrtStatus* create_depthwise(const OrtCustomOp*, const void*, const OrtKernelInfo* info, void** kernel) {
   auto made = std::make_unique<DepthwiseKernel>();
-  EDGEACTS_TRY(integers(info, "kernel_shape", made->kernel, 2));
-  EDGEACTS_TRY(integers(info, "strides", made->strides, 2));
-  EDGEACTS_TRY(integers(info, "pads", made->pads, 4));
-  EDGEACTS_TRY(g_ort->KernelInfoGetAttribute_int64(info, "block", &made->block));
+  EDGEACTS_TRY(made->window.read(info));
   EDGEACTS_TRY(activation(info, "before", &made->before, &made->before_table));
   EDGEACTS_TRY(activation(info, "after", &made->after, &made->after_table));
-  const int64_t size = made->kernel[0], stride = made->strides[0];
-  const bool supported = size == made->kernel[1] && (size == 3 || size == 5) && stride == made->strides[1] &&
-                         (stride == 1 || stride == 2) && (made->block == 8 || made->block == 16) &&
-                         *std::min_element(made->pads, made->pads + 4) >= 0 && *std::max_element(made->pads, made->pads + 4) < 64;
-  if (!supported) return refuse("Depthwise: kernel 3x3 or 5x5, stride 1 or 2, block 8 or 16");
+  EDGEACTS_TRY(made->constants.find(info));
+  const int64_t size = made->window.kernel[0];
+  if (!made->window.supported() || size != made->window.kernel[1] || (size != 3 && size != 5))
+    return refuse("Depthwise: kernel 3x3 or 5x5, stride 1 or 2, block 8 or 16");
   *kernel = made.release();
   return nullptr;
 }
@@ -80,47 +78,28 @@ void depthwise_piece(void* data, size_t index) {
   const DepthwiseJob& job = *static_cast<DepthwiseJob*>(data);
   const int64_t image = static_cast<int64_t>(index) / job.pieces, piece = static_cast<int64_t>(index) % job.pieces;
   const int64_t first = piece * job.rows, last = std::min(job.work.out_height, first + job.rows);
-  static thread_local std::vector<float> memory;
-  const size_t needed = depthwise_scratch(job.work) + 16;
-  if (memory.size() < needed) memory.resize(needed);
-  float* aligned = reinterpret_cast<float*>((reinterpret_cast<uintptr_t>(memory.data()) + 63) & ~uintptr_t{63});
-  kernels().depthwise(job.work, image, first, last, aligned);
-}
-
-int64_t out_size(int64_t size, int64_t before, int64_t after, int64_t kernel, int64_t stride) {
-  return (size + before + after - kernel) / stride + 1;
+  kernels().depthwise(job.work, image, first, last, thread_scratch(depthwise_scratch(job.work)));
 }
 
 OrtStatus* compute_depthwise(void* kernel, OrtKernelContext* context) {
   const DepthwiseKernel& k = *static_cast<DepthwiseKernel*>(kernel);
   DepthwiseJob job{};
   Depthwise& w = job.work;
-  Extent x, weights, bias, sum;
-  size_t inputs = 0;
-  EDGEACTS_TRY(convolution_inputs(context, &w, &x, &weights, &bias, &sum, &inputs));
-  const size_t filter = static_cast<size_t>(k.kernel[0] * k.kernel[1]);
-  if (x.dims.size() != 4 || x.dims[1] % k.block != 0 || weights.count != static_cast<size_t>(x.dims[1]) * filter)
+  ConvolutionInputs given;
+  EDGEACTS_TRY(given.read(context, k.constants, &w));
+  EDGEACTS_TRY(given.read_sum(context, &w));
+  const Extent& x = given.x;
+  const size_t filter = static_cast<size_t>(k.window.kernel[0] * k.window.kernel[1]);
+  if (x.dims.size() != 4 || x.dims[1] % k.window.block != 0 || given.weights != static_cast<size_t>(x.dims[1]) * filter)
     return refuse("Depthwise: the input does not fit the weights");
-  if (bias.count != static_cast<size_t>(x.dims[1])) return refuse("Depthwise: the bias does not fit the input");
-  w.block = k.block;
+  if (given.bias != static_cast<size_t>(x.dims[1])) return refuse("Depthwise: the bias does not fit the input");
   w.batch = x.dims[0];
-  w.blocks = x.dims[1] / k.block;
-  w.height = x.dims[2];
-  w.width = x.dims[3];
-  w.kernel_h = k.kernel[0];
-  w.kernel_w = k.kernel[1];
-  w.stride_h = k.strides[0];
-  w.stride_w = k.strides[1];
-  w.pad_top = k.pads[0];
-  w.pad_left = k.pads[1];
-  w.out_height = out_size(w.height, k.pads[0], k.pads[2], w.kernel_h, w.stride_h);
-  w.out_width = out_size(w.width, k.pads[1], k.pads[3], w.kernel_w, w.stride_w);
-  if (w.height + k.pads[0] + k.pads[2] < w.kernel_h || w.width + k.pads[1] + k.pads[3] < w.kernel_w)
-    return refuse("Depthwise: the image is smaller than the kernel");
+  w.blocks = x.dims[1] / k.window.block;
+  if (!k.window.fit(x.dims[2], x.dims[3], &w)) return refuse("Depthwise: the image is smaller than the kernel");
   w.before = k.before;
   w.after = k.after;
   const std::vector<int64_t> dims{w.batch, x.dims[1], w.out_height, w.out_width};
-  if (w.sum != nullptr && sum.dims != dims) return refuse("Depthwise: the summand has another shape");
+  if (w.sum != nullptr && given.sum.dims != dims) return refuse("Depthwise: the summand has another shape");
   EDGEACTS_TRY(output(context, dims, &w.output));
   const int64_t images = w.batch * w.blocks;
   if (images == 0) return nullptr;
@@ -185,6 +164,7 @@ EDGEACTS_EXPORT OrtStatus* RegisterCustomOps(OrtSessionOptions* options, const O
   OrtCustomOpDomain* domain = nullptr;
   EDGEACTS_TRY(ort.CreateCustomOpDomain("edgeacts.kernels", &domain));
   for (const OrtCustomOp& op : ops) EDGEACTS_TRY(ort.CustomOpDomain_Add(domain, &op));
+  EDGEACTS_TRY(ort.CustomOpDomain_Add(domain, &stem_op()));
   for (const OrtCustomOp& op : product_ops()) EDGEACTS_TRY(ort.CustomOpDomain_Add(domain, &op));
   for (const OrtCustomOp& op : int8_ops()) EDGEACTS_TRY(ort.CustomOpDomain_Add(domain, &op));
   return ort.AddCustomOpDomain(options, domain);

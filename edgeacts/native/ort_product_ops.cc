@@ -20,6 +20,7 @@ struct PointwiseKernel {
   int64_t block, fetch[4];
   Activation after;
   std::unique_ptr<Table> after_table;
+  Constants<6> constants;
 };
 
 OrtStatus* create_pointwise(const OrtCustomOp*, const void*, const OrtKernelInfo* info, void** kernel) {
@@ -27,6 +28,7 @@ OrtStatus* create_pointwise(const OrtCustomOp*, const void*, const OrtKernelInfo
   EDGEACTS_TRY(g_ort->KernelInfoGetAttribute_int64(info, "block", &made->block));
   EDGEACTS_TRY(integers(info, "fetch", made->fetch, 4));
   EDGEACTS_TRY(activation(info, "after", &made->after, &made->after_table));
+  EDGEACTS_TRY(made->constants.find(info));
   if (made->block != 8 && made->block != 16) return refuse("Pointwise: block 8 or 16");
   *kernel = made.release();
   return nullptr;
@@ -67,22 +69,23 @@ OrtStatus* compute_pointwise(void* kernel, OrtKernelContext* context) {
   const PointwiseKernel& k = *static_cast<PointwiseKernel*>(kernel);
   PointwiseJob job{};
   Pointwise& w = job.work;
-  Extent x, weights, bias, sum;
-  size_t inputs = 0;
-  EDGEACTS_TRY(convolution_inputs(context, &w, &x, &weights, &bias, &sum, &inputs));
-  for (size_t f = 4; f < inputs; f++) {
+  ConvolutionInputs given;
+  EDGEACTS_TRY(given.read(context, k.constants, &w));
+  EDGEACTS_TRY(given.read_sum(context, &w));
+  for (size_t f = 4; f < given.inputs; f++) {
     const float* numbers = nullptr;
-    Extent extent;
-    EDGEACTS_TRY(input(context, f, &numbers, &extent));
+    size_t count = 0;
+    EDGEACTS_TRY(k.constants.read(context, f, &numbers, &count));
     const int64_t from = k.fetch[2 * f - 8], size = k.fetch[2 * f - 7];
-    if (from < 0 || size < 0 || from > static_cast<int64_t>(extent.count) - size) return refuse("Pointwise: what is to be fetched is not there");
+    if (from < 0 || size < 0 || from > static_cast<int64_t>(count) - size) return refuse("Pointwise: what is to be fetched is not there");
     if (numbers != nullptr) job.soon[f - 4] = {numbers + from, size};
   }
-  const size_t out = bias.count, block = static_cast<size_t>(k.block);
-  if (x.dims.size() != 4 || x.dims[1] % k.block != 0 || out % block != 0 || weights.count != static_cast<size_t>(x.dims[1]) * out)
+  const Extent& x = given.x;
+  const size_t out = given.bias, block = static_cast<size_t>(k.block);
+  if (x.dims.size() != 4 || x.dims[1] % k.block != 0 || out % block != 0 || given.weights != static_cast<size_t>(x.dims[1]) * out)
     return refuse("Pointwise: the input does not fit the weights");
   const std::vector<int64_t> dims{x.dims[0], static_cast<int64_t>(out), x.dims[2], x.dims[3]};
-  if (w.sum != nullptr && sum.dims != dims) return refuse("Pointwise: the summand has another shape");
+  if (w.sum != nullptr && given.sum.dims != dims) return refuse("Pointwise: the summand has another shape");
   w.block = k.block;
   w.in_blocks = x.dims[1] / k.block;
   w.out_blocks = static_cast<int64_t>(out / block);
@@ -97,8 +100,12 @@ OrtStatus* compute_pointwise(void* kernel, OrtKernelContext* context) {
 
 // ---- Dense
 
-OrtStatus* create_dense(const OrtCustomOp*, const void*, const OrtKernelInfo*, void** kernel) {
-  *kernel = nullptr;  // it has no attributes
+using DenseKernel = Constants<3>;
+
+OrtStatus* create_dense(const OrtCustomOp*, const void*, const OrtKernelInfo* info, void** kernel) {
+  auto made = std::make_unique<DenseKernel>();
+  EDGEACTS_TRY(made->find(info));
+  *kernel = made.release();
   return nullptr;
 }
 
@@ -113,19 +120,21 @@ void dense_piece(void* data, size_t index) {
   kernels().dense(job.work, first, std::min(job.blocks, first + job.piece));
 }
 
-OrtStatus* compute_dense(void*, OrtKernelContext* context) {
+OrtStatus* compute_dense(void* kernel, OrtKernelContext* context) {
+  const DenseKernel& constants = *static_cast<DenseKernel*>(kernel);
   DenseJob job{};
   Dense& w = job.work;
-  Extent x, weights, bias;
+  Extent x;
+  size_t weights = 0, bias = 0;
   EDGEACTS_TRY(input(context, 0, &w.input, &x));
-  EDGEACTS_TRY(input(context, 1, &w.weights, &weights));
-  EDGEACTS_TRY(input(context, 2, &w.bias, &bias));
+  EDGEACTS_TRY(constants.read(context, 1, &w.weights, &weights));
+  EDGEACTS_TRY(constants.read(context, 2, &w.bias, &bias));
   if (x.dims.size() != 2) return refuse("Dense: the input has other than two dimensions");
   w.rows = x.dims[0];
   w.in = x.dims[1];
-  w.out = static_cast<int64_t>(bias.count);
+  w.out = static_cast<int64_t>(bias);
   job.blocks = (w.out + 15) / 16;
-  if (weights.count != static_cast<size_t>(job.blocks * w.in * 16)) return refuse("Dense: the input does not fit the weights");
+  if (weights != static_cast<size_t>(job.blocks * w.in * 16)) return refuse("Dense: the input does not fit the weights");
   EDGEACTS_TRY(output(context, {w.rows, w.out}, &w.output));
   if (w.rows == 0 || job.blocks == 0) return nullptr;
   job.piece = std::max<int64_t>(1, job.blocks / 8);
@@ -152,7 +161,7 @@ OrtCustomOp dense_op() {
   op.GetInputTypeCount = three;
   op.CreateKernelV2 = create_dense;
   op.KernelComputeV2 = compute_dense;
-  op.KernelDestroy = [](void*) {};
+  op.KernelDestroy = [](void* kernel) { delete static_cast<DenseKernel*>(kernel); };
   return op;
 }
 

@@ -22,15 +22,14 @@ struct Extent {
 };
 
 template <class T>
-OrtStatus* input(const OrtKernelContext* context, size_t index, const T** data, Extent* shape) {
-  const OrtValue* value = nullptr;
-  EDGEACTS_TRY(g_ort->KernelContext_GetInput(context, index, &value));
-  *data = nullptr;
-  if (value == nullptr) return nullptr;  // an optional one that is not given
+OrtStatus* memory_of(const OrtValue* value, const T** data) {
   void* memory = nullptr;
   EDGEACTS_TRY(g_ort->GetTensorMutableData(const_cast<OrtValue*>(value), &memory));
   *data = static_cast<const T*>(memory);
-  if (shape == nullptr) return nullptr;
+  return nullptr;
+}
+
+inline OrtStatus* extent_of(const OrtValue* value, Extent* shape) {
   OrtTensorTypeAndShapeInfo* info = nullptr;
   EDGEACTS_TRY(g_ort->GetTensorTypeAndShape(value, &info));
   size_t rank = 0;
@@ -44,15 +43,63 @@ OrtStatus* input(const OrtKernelContext* context, size_t index, const T** data, 
   return status;
 }
 
-// What every convolution of floats reads: X, W, B and, when it is given, a summand S. `inputs` counts those of the node.
-template <class Work>
-OrtStatus* convolution_inputs(OrtKernelContext* context, Work* w, Extent* x, Extent* weights, Extent* bias, Extent* sum, size_t* inputs) {
-  EDGEACTS_TRY(input(context, 0, &w->input, x));
-  EDGEACTS_TRY(input(context, 1, &w->weights, weights));
-  EDGEACTS_TRY(input(context, 2, &w->bias, bias));
-  EDGEACTS_TRY(g_ort->KernelContext_GetInputCount(context, inputs));
-  return *inputs > 3 ? input(context, 3, &w->sum, sum) : nullptr;
+template <class T>
+OrtStatus* input(const OrtKernelContext* context, size_t index, const T** data, Extent* shape) {
+  const OrtValue* value = nullptr;
+  EDGEACTS_TRY(g_ort->KernelContext_GetInput(context, index, &value));
+  *data = nullptr;
+  if (value == nullptr) return nullptr;  // an optional one that is not given
+  EDGEACTS_TRY(memory_of(value, data));
+  return shape == nullptr ? nullptr : extent_of(value, shape);
 }
+
+// Inputs that do not change, read once: asking for them takes a microsecond, a hundredth of a small convolution.
+template <size_t COUNT>
+struct Constants {
+  const float* data[COUNT] = {};
+  size_t count[COUNT] = {};
+
+  OrtStatus* find(const OrtKernelInfo* info) {
+    for (size_t i = 0; i < COUNT; i++) {
+      int constant = 0;
+      const OrtValue* value = nullptr;
+      EDGEACTS_TRY(g_ort->KernelInfoGetConstantInput_tensor(info, i, &constant, &value));
+      if (!constant || value == nullptr) continue;
+      Extent extent;
+      EDGEACTS_TRY(memory_of(value, &data[i]));
+      EDGEACTS_TRY(extent_of(value, &extent));
+      count[i] = extent.count;
+    }
+    return nullptr;
+  }
+  OrtStatus* read(const OrtKernelContext* context, size_t index, const float** numbers, size_t* size) const {
+    *numbers = data[index];
+    *size = count[index];
+    if (*numbers != nullptr) return nullptr;
+    Extent extent;
+    EDGEACTS_TRY(input(context, index, numbers, &extent));
+    *size = extent.count;
+    return nullptr;
+  }
+};
+
+// What every convolution of floats reads: X, W, B and, when it is given, a summand S. `inputs` counts those of the node.
+struct ConvolutionInputs {
+  Extent x, sum;
+  size_t weights = 0, bias = 0, inputs = 0;
+
+  template <class Work, size_t COUNT>
+  OrtStatus* read(OrtKernelContext* context, const Constants<COUNT>& known, Work* w) {
+    EDGEACTS_TRY(input(context, 0, &w->input, &x));
+    EDGEACTS_TRY(known.read(context, 1, &w->weights, &weights));
+    EDGEACTS_TRY(known.read(context, 2, &w->bias, &bias));
+    return g_ort->KernelContext_GetInputCount(context, &inputs);
+  }
+  template <class Work>
+  OrtStatus* read_sum(OrtKernelContext* context, Work* w) {
+    return inputs > 3 ? input(context, 3, &w->sum, &sum) : nullptr;
+  }
+};
 
 template <class T>
 OrtStatus* output(OrtKernelContext* context, const std::vector<int64_t>& dims, T** data) {
@@ -128,6 +175,9 @@ inline OrtCustomOp common() {
   op.GetEndVersion = any_version;
   return op;
 }
+
+// The first convolution.
+const OrtCustomOp& stem_op();
 
 // Products of matrices.
 const std::vector<OrtCustomOp>& product_ops();
