@@ -50,14 +50,20 @@ class Quotient:
         """Whether nothing is divided."""
         return len(self.denominator) == 1
 
+    @property
+    def common(self) -> bool:
+        """Whether Q is P and a constant, so that a kernel with a power needs one polynomial: of SiLU and Mish."""
+        return np.array_equal(self.numerator[1:], self.denominator[1:])
+
     def read(self, x: Floats, left: Line, right: Line) -> Floats:
         """What a kernel computes, with fused multiply-adds, for a function with these lines (slope, offset); NaN stays NaN."""
         lo, hi = np.float32(self.lo), np.float32(self.hi)
         u = np.minimum(np.maximum(x, lo), hi)
         if self.power is not None:
             v = self._powers(u, self.power)
-            gate = (_horner(self.numerator, v) / _horner(self.denominator, v)).astype(np.float32)
-            return np.maximum(x, lo) * gate
+            top = _horner(self.numerator, v)
+            below = top + self.denominator[0] if self.common else _horner(self.denominator, v)
+            return np.maximum(x, lo) * (top / below).astype(np.float32)
         t = (u * u).astype(np.float32) if self.even else u
         y = _horner(self.numerator, t)
         if not self.is_polynomial:

@@ -57,7 +57,9 @@ def build(text: str, *, seed: int = 0, **weights: tuple[int, ...] | np.ndarray) 
         if isinstance(value, tuple):
             fan = np.prod(value[1:]) if len(value) > 1 else 1
             value = generator.standard_normal(value) * np.sqrt(2 / fan)
-        model.graph.initializer.append(numpy_helper.from_array(np.asarray(value, np.float32), name))
+        array = np.asarray(value)
+        kept = array if array.dtype == np.int64 else array.astype(np.float32)
+        model.graph.initializer.append(numpy_helper.from_array(kept, name))
     return model
 
 

@@ -7,7 +7,12 @@ from onnx import helper, numpy_helper, shape_inference
 
 from edgeacts.acceleration.graph import attributes
 
-_PIXELS = ({2, 3}, {-2, -1}, {2, -1}, {-2, 3})  # axes of the height and the width of [batch, channels, height, width]
+_PIXELS = (
+    {2, 3},
+    {-2, -1},
+    {2, -1},
+    {-2, 3},
+)  # axes of the height and the width of [batch, channels, height, width]
 
 
 def pool_means(model: onnx.ModelProto) -> None:

@@ -18,10 +18,10 @@ namespace edgeacts {
 namespace {
 
 using V = __m256;
-constexpr int W = 8, UNROLL = 4, PIXELS = 2, PIXELS_ELSE = 2;
+constexpr int W = 8, UNROLL = 4, UNROLL_POWERS = 4, PIXELS = 2, PIXELS_ELSE = 2;
 constexpr int MOST_BLOCKS = 3, TILE[] = {0, 8, 6, 4};
 constexpr bool ANY_SHAPE = true, QUOTIENTS = true;
-constexpr int POWERS = kPowerQuotientDegree;
+constexpr int POWERS = kPowerQuotientDegree, POWERS_COMMON = kPowerQuotientDegree;
 
 inline V load(const float* p) { return _mm256_loadu_ps(p); }
 inline void store(float* p, V v) { _mm256_storeu_ps(p, v); }
@@ -153,7 +153,7 @@ struct Evaluator<LEFT, RIGHT, Shape::EvenQuotient> : Whole<LEFT, RIGHT, true, tr
 };
 
 // x times a quotient in v = 2^(rate·x), which has few coefficients where the function is made of eˣ.
-template <int POWER, int DEGREE>
+template <int POWER, int DEGREE, bool COMMON>
 struct PowerQuotient {
   const Table& table;
   V lo, hi, rate;
@@ -167,8 +167,12 @@ struct PowerQuotient {
     powers<N>(u, v);
     for (int k = 0; k < N; k++) y[k] = coefficient(table.over, DEGREE), under[k] = coefficient(table.under, DEGREE);
     horner<N, DEGREE, 1>(table.over, v, y);  // over[0] is 0 and over[1] is 1
-    horner<N, DEGREE, 0>(table.under, v, under);
-    for (int k = 0; k < N; k++) y[k] = mul(w[k], _mm256_div_ps(DEGREE == 1 ? v[k] : mul(y[k], v[k]), under[k]));
+    for (int k = 0; k < N; k++) y[k] = DEGREE == 1 ? v[k] : mul(y[k], v[k]);
+    if constexpr (COMMON)
+      for (int k = 0; k < N; k++) under[k] = add(y[k], coefficient(table.under, 0));
+    else
+      horner<N, DEGREE, 0>(table.under, v, under);
+    for (int k = 0; k < N; k++) y[k] = mul(w[k], _mm256_div_ps(y[k], under[k]));
   }
 
   // 2^(rate·u): what the exponent has before the point is added to the number's own.

@@ -18,10 +18,10 @@ namespace edgeacts {
 namespace {
 
 using V = __m512;
-constexpr int W = 16, UNROLL = 2, PIXELS = 7, PIXELS_ELSE = 4;
+constexpr int W = 16, UNROLL = 2, UNROLL_POWERS = 4, PIXELS = 7, PIXELS_ELSE = 4;
 constexpr int MOST_BLOCKS = 3, TILE[] = {0, 14, 14, 7};
 constexpr bool ANY_SHAPE = false, QUOTIENTS = false;
-constexpr int POWERS = 1;  // of degree 2 it takes as long as segments
+constexpr int POWERS = 1, POWERS_COMMON = 2;  // without it degree 2 takes as long as segments
 
 inline V load(const float* p) { return _mm512_loadu_ps(p); }
 inline void store(float* p, V v) { _mm512_storeu_ps(p, v); }
@@ -104,7 +104,7 @@ struct Evaluator {
 };
 
 // x times a quotient in v = 2^(rate·x): fewer operations than segments with a longer first or last one.
-template <int POWER, int DEGREE>
+template <int POWER, int DEGREE, bool COMMON>
 struct PowerQuotient {
   V lo, hi, rate, over[DEGREE + 1], under[DEGREE + 1], power[POWER + 1];
 
@@ -120,8 +120,12 @@ struct PowerQuotient {
     powers<N>(w, v);
     for (int k = 0; k < N; k++) y[k] = over[DEGREE], below[k] = under[DEGREE];
     horner<N, DEGREE, 1>(over, v, y);  // over[0] is 0 and over[1] is 1
-    horner<N, DEGREE, 0>(under, v, below);
-    for (int k = 0; k < N; k++) y[k] = mul(w[k], _mm512_div_ps(DEGREE == 1 ? v[k] : mul(y[k], v[k]), below[k]));
+    for (int k = 0; k < N; k++) y[k] = DEGREE == 1 ? v[k] : mul(y[k], v[k]);
+    if constexpr (COMMON)
+      for (int k = 0; k < N; k++) below[k] = add(y[k], under[0]);
+    else
+      horner<N, DEGREE, 0>(under, v, below);
+    for (int k = 0; k < N; k++) y[k] = mul(w[k], _mm512_div_ps(y[k], below[k]));
   }
 
   // 2^(rate·w): what the exponent has before the point is added to the number's own.

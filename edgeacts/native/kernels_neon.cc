@@ -12,10 +12,10 @@ namespace edgeacts {
 namespace {
 
 using V = float32x4_t;
-constexpr int W = 4, UNROLL = 4, PIXELS = 4, PIXELS_ELSE = 4;
+constexpr int W = 4, UNROLL = 4, UNROLL_POWERS = 4, PIXELS = 4, PIXELS_ELSE = 4;
 constexpr int MOST_BLOCKS = 3, TILE[] = {0, 14, 14, 7};
 constexpr bool ANY_SHAPE = true, QUOTIENTS = false;
-constexpr int POWERS = 0;
+constexpr int POWERS = 0, POWERS_COMMON = 0;
 
 inline V load(const float* p) { return vld1q_f32(p); }
 inline void store(float* p, V v) { vst1q_f32(p, v); }

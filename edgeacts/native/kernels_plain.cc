@@ -11,10 +11,10 @@ namespace edgeacts {
 namespace {
 
 using V = float;
-constexpr int W = 1, UNROLL = 1, PIXELS = 1, PIXELS_ELSE = 1;
+constexpr int W = 1, UNROLL = 1, UNROLL_POWERS = 1, PIXELS = 1, PIXELS_ELSE = 1;
 constexpr int MOST_BLOCKS = 1, TILE[] = {0, 1};
 constexpr bool ANY_SHAPE = true, QUOTIENTS = false;
-constexpr int POWERS = 0;
+constexpr int POWERS = 0, POWERS_COMMON = 0;
 
 inline V load(const float* p) { return *p; }
 inline void store(float* p, V v) { *p = v; }

@@ -30,7 +30,7 @@ bool is_power_quotient(const Table& t) {
 // All zeros: there is none.
 bool read_quotient(const float* from, Table* table) {
   Quotient& q = table->quotient;
-  q = Quotient{from[0], from[1], -1, 0, from[4] == 1.f, from[5], 0};
+  q = Quotient{from[0], from[1], -1, 0, from[4] == 1.f, from[5], 0, false};
   if (from[0] == 0.f && from[1] == 0.f) return true;
   if (!(q.lo < q.hi) || !(from[4] == 0.f || from[4] == 1.f)) return false;
   if (!(from[2] >= 0.f && from[2] <= kQuotientDegree) || !(from[3] >= 0.f && from[3] <= kQuotientDegree)) return false;
@@ -42,6 +42,8 @@ bool read_quotient(const float* from, Table* table) {
   read_coefficients(from, kPowerDegree, table->power);
   read_coefficients(from + kPowerDegree + 1, kQuotientDegree, table->over);
   read_coefficients(from + kPowerDegree + 1 + kQuotientDegree + 1, kQuotientDegree, table->under);
+  q.common = q.over == q.under;
+  for (int d = 1; d <= q.over; d++) q.common = q.common && table->over[d][0] == table->under[d][0];
   return q.power == 0 || is_power_quotient(*table);
 }
 

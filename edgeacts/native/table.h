@@ -42,6 +42,7 @@ struct Quotient {
   bool even;
   float rate;
   int power;  // the degree of the polynomial for 2^r on [-1/2, 1/2]
+  bool common;  // Q(v) = P(v) + Q(0)
 };
 
 struct alignas(64) Table {

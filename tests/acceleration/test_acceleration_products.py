@@ -5,16 +5,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import onnxruntime as ort
 import pytest
 import torch
-from accelerating import CPU, normal
+from accelerating import normal
 from blocked_layout import ENDS, LEAKY, TABLE, attributes, blocked, function, unblocked
-from onnx import helper
-from onnx.helper import make_tensor_value_info as value
+from one_node import session
 from torch.nn import functional as F
-
-from edgeacts.acceleration.compiling import kernel_options
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -29,15 +25,6 @@ class Job:
     after: str = "none"
     fetch: tuple[int, int, int, int] = (0, 0, 0, 0)
     fetched: int = 0  # inputs of weights to fetch
-
-
-def session(op: str, names: list[str], threads: int = 1, **given: Any) -> Any:
-    node = helper.make_node(op, names, ["y"], domain="edgeacts.kernels", **given)
-    inputs = [value(n, 1, None) for n in names if n]
-    graph = helper.make_graph([node], "g", inputs, [value("y", 1, None)])
-    opsets = [helper.make_opsetid("", 20), helper.make_opsetid("edgeacts.kernels", 1)]
-    model = helper.make_model(graph, opset_imports=opsets, ir_version=9)
-    return ort.InferenceSession(model.SerializeToString(), kernel_options(threads), providers=CPU)
 
 
 def weights_in_blocks(w: np.ndarray, block: int) -> np.ndarray:

@@ -1,5 +1,5 @@
 // The kernels that dispatch.cc chooses, run on an emulated CPU. Standard input: a uint32 count, then for each table its numbers, a uint32
-// n and n floats x. Printed: one line `ISA INT8_ISA wrong N depthwise ERROR_8 ERROR_16 pointwise ERROR_8 ERROR_16 dense ERROR lookups
+// n and n floats x. Printed: one line `ISA INT8_ISA wrong N depthwise ERROR_8 ERROR_16 pointwise ERROR_8 ERROR_16 stem ERROR_8 ERROR_16 dense ERROR lookups
 // WRONG/COUNT depthwise8 WRONG/COUNT convolutions8 WRONG/COUNT`, errors in layouts with blocks of 8 and 16 channels, and then all f(x) as bytes.
 #include <sys/mman.h>
 
@@ -177,6 +177,50 @@ double pointwises_off(const Table& table, int64_t block) {
   return worst;
 }
 
+double stem_off(const Table& table, int64_t block, int64_t width, int64_t kernel, int64_t stride, Activation::Kind after) {
+  constexpr int64_t kHeight = 9, kChannels = 3, kBlocks = 2;
+  Stem job{};
+  job.block = block;
+  job.channels = kChannels;
+  job.height = kHeight;
+  job.width = width;
+  job.out_blocks = kBlocks;
+  job.kernel_h = job.kernel_w = kernel;
+  job.stride_h = job.stride_w = stride;
+  job.pad_top = job.pad_left = kernel / 2;
+  job.out_height = (kHeight + 2 * (kernel / 2) - kernel) / stride + 1;
+  job.out_width = (width + 2 * (kernel / 2) - kernel) / stride + 1;
+  std::vector<float> input(2 * kChannels * kHeight * width), weights(kBlocks * block * kChannels * kernel * kernel), bias(kBlocks * block);
+  std::vector<float> plain(2 * kBlocks * job.out_height * job.out_width * block), found(plain.size());
+  for (std::vector<float>* some : {&input, &weights, &bias})
+    for (float& v : *some) v = number();
+  job.input = input.data();
+  job.weights = weights.data();
+  job.bias = bias.data();
+  job.after = {after, &table, 0.1f, 6.f};
+  std::vector<float> scratch(stem_scratch(job));
+  for (int64_t image = 0; image < 2; image++)
+    for (int64_t first : {int64_t{0}, job.out_height / 2}) {  // in two parts, as threads take them
+      const int64_t last = first == 0 ? job.out_height / 2 : job.out_height;
+      job.output = plain.data();
+      kPlain.stem(job, image, first, last, scratch.data());
+      job.output = found.data();
+      kernels().stem(job, image, first, last, scratch.data());
+    }
+  return off(found, plain);
+}
+
+double stems_off(const Table& table, int64_t block) {
+  using Kind = Activation::Kind;
+  constexpr Kind kKinds[] = {Kind::None, Kind::Table, Kind::Clip, Kind::Leaky};
+  double worst = 0;
+  int index = 0;
+  for (int64_t width : {3, 20, 61})
+    for (int64_t kernel : {1, 3, 5})
+      for (int64_t stride : {1, 2}) worst = std::fmax(worst, stem_off(table, block, width, kernel, stride, kKinds[index++ % 4]));
+  return worst;
+}
+
 double denses_off() {
   double worst = 0;
   for (int64_t rows : {1, 3, 5})
@@ -212,7 +256,7 @@ int main() {
   uint32_t tables = 0, n = 0;
   if (std::fread(&tables, 4, 1, stdin) != 1) return 1;
   int wrong = dots_wrong(), count[3] = {0, 0, 0};
-  double depthwise[2] = {0, 0}, pointwise[2] = {0, 0};
+  double depthwise[2] = {0, 0}, pointwise[2] = {0, 0}, stem[2] = {0, 0};
   std::vector<float> results;
   for (uint32_t i = 0; i < tables; i++) {
     static float numbers[kTableNumbers];
@@ -226,10 +270,11 @@ int main() {
     if (i % 8 != 0) continue;  // the loops over memory are the same for all
     wrong += lengths_wrong(table, x, y) + pages_wrong(table, x, y);
     for (int k : {0, 1}) pointwise[k] = std::fmax(pointwise[k], pointwises_off(table, 8 + 8 * k));
+    for (int k : {0, 1}) stem[k] = std::fmax(stem[k], stems_off(table, 8 + 8 * k));
     for (int k : {0, 1}) depthwise[k] = std::fmax(depthwise[k], depthwises_off(table, 8 + 8 * k));
   }
   const int lookups = lookups_wrong(&count[0]), rows = depthwise8_wrong(&count[1]), products = convolutions8_wrong(&count[2]);
-  std::printf("%s %s wrong %d depthwise %.3g %.3g pointwise %.3g %.3g dense %.3g lookups %d/%d depthwise8 %d/%d convolutions8 %d/%d\n", kernels().name, int8_kernels().name,
-              wrong, depthwise[0], depthwise[1], pointwise[0], pointwise[1], denses_off(), lookups, count[0], rows, count[1], products, count[2]);
+  std::printf("%s %s wrong %d depthwise %.3g %.3g pointwise %.3g %.3g stem %.3g %.3g dense %.3g lookups %d/%d depthwise8 %d/%d convolutions8 %d/%d\n", kernels().name, int8_kernels().name,
+              wrong, depthwise[0], depthwise[1], pointwise[0], pointwise[1], stem[0], stem[1], denses_off(), lookups, count[0], rows, count[1], products, count[2]);
   std::fwrite(results.data(), 4, results.size(), stdout);
 }

@@ -79,18 +79,19 @@ def test_emulated_kernels(
     assert done.code == 0, done.output[:500]
     line, _, results = done.output.partition(b"\n")
     found = re.fullmatch(
-        r"(\w+) (\w+) wrong 0 depthwise (\S+) (\S+) pointwise (\S+) (\S+) dense (\S+) lookups 0/3010 depthwise8 0/120 convolutions8 0/64",
+        r"(\w+) (\w+) wrong 0 depthwise (\S+) (\S+) pointwise (\S+) (\S+) stem (\S+) (\S+) dense (\S+) lookups 0/3010 depthwise8 0/120 convolutions8 0/64",
         line.decode(),
     )
     assert found, line
     assert found.groups()[:2] == (isa, int8_isa)
-    depthwise, pointwise = ({8: float(found[k]), 16: float(found[k + 1])} for k in (3, 5))
+    depthwise, pointwise, stem = ({8: float(found[k]), 16: float(found[k + 1])} for k in (3, 5, 7))
     assert max(depthwise.values()) <= 2e-5  # of up to 25 activated pixels
     assert max(pointwise.values()) <= 2e-5  # of up to 48 channels
-    assert float(found[7]) <= 1e-5  # of up to 131 numbers
+    assert max(stem.values()) <= 2e-5  # of up to 75 numbers
+    assert float(found[9]) <= 1e-5  # of up to 131 numbers
     # Kernels of their own round otherwise than plain C++, which AVX-512 takes for blocks of 8.
     own = {"plain": set(), "avx512": {16}, "avx2": {8, 16}, "neon": {8, 16}}[isa]
-    for blocks in (depthwise, pointwise):
+    for blocks in (depthwise, pointwise, stem):
         assert {block for block, error in blocks.items() if error > 0} == own
     for name, table, got in zip(
         NAMES, tables, np.frombuffer(results, "<f4").reshape(len(NAMES), -1), strict=True

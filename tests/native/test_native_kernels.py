@@ -29,9 +29,13 @@ WHICH: dict[str, Which] = {"avx512": "wide", "plain": "wide", "avx2": "quotient"
 
 
 def reading(isa: str, table: Table) -> Which:
-    """What of a table an instruction set evaluates: AVX-512 quotients of degree 1 in a power of two, else segments."""
+    """What of a table an instruction set evaluates: AVX-512 quotients of one short polynomial in a power of two, else segments."""
     quotient = table.quotient
-    power = quotient is not None and quotient.power is not None and len(quotient.denominator) == 2
+    power = (
+        quotient is not None
+        and quotient.power is not None
+        and len(quotient.denominator) <= (3 if quotient.common else 2)
+    )
     return "quotient" if isa == "avx512" and power else WHICH[isa]
 
 
