@@ -24,6 +24,7 @@ from edgeacts.acceleration.int8_rewriting import rewrite_int8
 from edgeacts.acceleration.markers import Markers
 from edgeacts.acceleration.placed import BLOCKED, DOMAIN, Placed
 from edgeacts.acceleration.pointwise import fetch_meanwhile, place_pointwise, pointwise_fits
+from edgeacts.acceleration.scales import place_scales
 from edgeacts.acceleration.sites import Site
 from edgeacts.acceleration.stem import place_stem, stem_fits
 from edgeacts.piecewise import Table
@@ -45,6 +46,7 @@ _BLOCKED_OPERATORS = frozenset(
         "Depthwise",
         "Pointwise",
         "Stem",
+        "Scale",
     }
 )
 _EITHER = frozenset(
@@ -58,8 +60,8 @@ def rewrite(
     """The model with kernels, and where each activation went.
 
     `depthwise`: "none" leaves the runtime's depthwise convolutions, "activated" replaces those next to an activation with a
-    table, "all" every one that the kernel can do. `products` replaces convolutions of 1x1, of the network's input, and fully
-    connected layers.
+    table, "all" every one that the kernel can do. `products` replaces convolutions of 1x1 and of the network's input, products
+    of an image and a pixel, and fully connected layers.
     """
     result = onnx.ModelProto()
     result.CopyFrom(model)
@@ -71,6 +73,7 @@ def rewrite(
         rewriter.stem()
         rewriter.pointwise()
         rewriter.dense()
+        place_scales(result.graph, rewriter.block)
     rewriter.tables()
     rewriter.finish()
     return result, placed + rewriter.placed

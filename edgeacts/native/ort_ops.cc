@@ -165,6 +165,7 @@ EDGEACTS_EXPORT OrtStatus* RegisterCustomOps(OrtSessionOptions* options, const O
   EDGEACTS_TRY(ort.CreateCustomOpDomain("edgeacts.kernels", &domain));
   for (const OrtCustomOp& op : ops) EDGEACTS_TRY(ort.CustomOpDomain_Add(domain, &op));
   EDGEACTS_TRY(ort.CustomOpDomain_Add(domain, &stem_op()));
+  EDGEACTS_TRY(ort.CustomOpDomain_Add(domain, &scale_op()));
   for (const OrtCustomOp& op : product_ops()) EDGEACTS_TRY(ort.CustomOpDomain_Add(domain, &op));
   for (const OrtCustomOp& op : int8_ops()) EDGEACTS_TRY(ort.CustomOpDomain_Add(domain, &op));
   return ort.AddCustomOpDomain(options, domain);

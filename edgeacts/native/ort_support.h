@@ -147,6 +147,7 @@ inline int version_one(const OrtCustomOp*) { return 1; }
 inline int any_version(const OrtCustomOp*) { return 0x7fffffff; }
 inline int float_type(const OrtCustomOp*, size_t) { return kOrtFloat; }
 inline size_t one(const OrtCustomOp*) { return 1; }
+inline size_t two(const OrtCustomOp*) { return 2; }
 inline size_t three(const OrtCustomOp*) { return 3; }
 inline size_t four(const OrtCustomOp*) { return 4; }
 inline size_t six(const OrtCustomOp*) { return 6; }
@@ -175,6 +176,9 @@ inline OrtCustomOp common() {
   op.GetEndVersion = any_version;
   return op;
 }
+
+// Products of images and pixels.
+const OrtCustomOp& scale_op();
 
 // The first convolution.
 const OrtCustomOp& stem_op();

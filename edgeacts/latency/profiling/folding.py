@@ -14,7 +14,17 @@ _KERNELS = "edgeacts.kernels:"
 _TABLES = frozenset({f"{_KERNELS}Table", f"{_KERNELS}TableInPlace"})
 # A runtime puts these in between; what they give bears the name of a value of the model, which they only move.
 _MOVERS = frozenset({"ReorderInput", "ReorderOutput", "Reorder", "Transpose", "Cast", "Identity", "Reshape"})
-_WEIGHTED = ("Conv", "ConvTranspose", "Convolution", "Gemm", "MatMul", "Depthwise", "Pointwise", "Stem", "Dense")
+_WEIGHTED = (
+    "Conv",
+    "ConvTranspose",
+    "Convolution",
+    "Gemm",
+    "MatMul",
+    "Depthwise",
+    "Pointwise",
+    "Stem",
+    "Dense",
+)
 _INLINED = "_inlfunc_"  # how ONNX Runtime begins names of values inside a function that it inlined itself
 ON_ITS_INPUT = "depthwise, on its input"
 
