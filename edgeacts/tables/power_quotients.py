@@ -156,7 +156,7 @@ def _value_with_rounding(quotient: Quotient, u: Doubles, number: Doubles) -> tup
     v = base * np.exp2(number)
     top, top_bound = horner_with_rounding(over, v)
     below, below_bound = horner_with_rounding(under, v)
-    if np.array_equal(over[1:], under[1:]):  # kernels may add the constant to the numerator instead
+    if quotient.common:  # kernels may add the constant to the numerator instead
         below_bound = np.maximum(below_bound, top_bound + half_ulp(below))
     if not (np.all(below > 4 * below_bound) or np.all(below < -4 * below_bound)):
         return None, u
