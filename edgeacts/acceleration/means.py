@@ -6,6 +6,7 @@ import onnx
 from onnx import helper, numpy_helper, shape_inference
 
 from edgeacts.acceleration.graph import attributes
+from edgeacts.acceleration.int8_regions import is_quantized
 
 _PIXELS = (
     {2, 3},
@@ -16,7 +17,12 @@ _PIXELS = (
 
 
 def pool_means(model: onnx.ModelProto) -> None:
-    """Replace each ReduceMean over the pixels of a float32 image, with its result of the same rank."""
+    """Replace each ReduceMean over the pixels of a float32 image, with its result of the same rank.
+
+    A quantized model is left as it is: what comes out of it is to be equal to the last bit, and a pool adds in another order.
+    """
+    if is_quantized(model):
+        return
     means = [node for node in model.graph.node if node.op_type == "ReduceMean" and not node.domain]
     if not means:
         return

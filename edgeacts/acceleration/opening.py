@@ -18,7 +18,7 @@ from edgeacts.acceleration.manifest import Manifest
 from edgeacts.circumstances import cpu
 from edgeacts.errors import EdgeactsError, one_line
 
-_VERSION = 10  # of the compilation: raised when the same model would be compiled differently
+_VERSION = 11  # of the compilation: raised when the same model would be compiled differently
 log = logging.getLogger("edgeacts")
 
 

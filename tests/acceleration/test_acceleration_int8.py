@@ -275,3 +275,12 @@ def test_threads_share_a_convolution() -> None:
     g = Graph(side=33).conv(16, 3).act("Mish").conv(8)
     done = ways(g.model(), threads=2, which=CONVOLUTIONS)
     done.check_exactly({"x": normal(2, 8, 33, 33)})
+
+
+def test_a_mean_over_the_pixels_stays_the_runtimes() -> None:
+    """A pool would add in another order, and a classifier in float shows that."""
+    g = Graph().conv(16).act("Mish")
+    g.value = g.add("ReduceMean", g.value, g.constant([2, 3], np.int64), keepdims=1)
+    done = ways(g.model())
+    assert all("GlobalAveragePool" not in done.operators(way) for way in done.models)
+    done.check_exactly({"x": normal(4, 8, 9, 9, seed=3)})
