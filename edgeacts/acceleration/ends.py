@@ -10,6 +10,7 @@ from onnx import helper
 
 from edgeacts.acceleration.graph import attributes, remove_attributes
 from edgeacts.acceleration.markers import Markers
+from edgeacts.acceleration.placed import BLOCKED
 from edgeacts.acceleration.sites import Site
 from edgeacts.piecewise import Table
 
@@ -62,6 +63,16 @@ def fused_end(node: onnx.NodeProto, markers: Markers) -> End | None:
     if kind == b"Clip" and len(parameters) == 2:
         return End(_CLIP, clip=(parameters[0], parameters[1]))
     return None
+
+
+def convolution_of(
+    node: onnx.NodeProto, markers: Markers, weights: Mapping[str, onnx.TensorProto]
+) -> tuple[dict[str, onnx.AttributeProto], list[int]] | None:
+    """(attributes, shape of the weights) of a blocked convolution with constant weights whose activation our kernels have."""
+    if node.op_type != "Conv" or node.domain != BLOCKED or node.input[1] not in weights:
+        return None
+    shape = list(weights[node.input[1]].dims)
+    return (attributes(node), shape) if len(shape) == 4 and fused_end(node, markers) is not None else None
 
 
 def unmark(node: onnx.NodeProto) -> None:

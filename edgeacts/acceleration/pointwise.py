@@ -8,10 +8,10 @@ import numpy as np
 import onnx
 from onnx import helper
 
-from edgeacts.acceleration.ends import NOTHING, fused_end, numbers_of
+from edgeacts.acceleration.ends import NOTHING, convolution_of, fused_end, numbers_of
 from edgeacts.acceleration.graph import attributes
 from edgeacts.acceleration.markers import Markers
-from edgeacts.acceleration.placed import BLOCKED, DOMAIN, Placed
+from edgeacts.acceleration.placed import DOMAIN, Placed
 
 _FETCHED = (
     1 << 16
@@ -24,12 +24,12 @@ def pointwise_fits(
     node: onnx.NodeProto, markers: Markers, weights: Mapping[str, onnx.TensorProto], block: int
 ) -> bool:
     """Whether the kernel can do this node: 1x1, stride 1, one group, whole blocks of channels, an activation that it has."""
-    if node.op_type != "Conv" or node.domain != BLOCKED or node.input[1] not in weights:
+    convolution = convolution_of(node, markers, weights)
+    if convolution is None:
         return False
-    found, shape = attributes(node), list(weights[node.input[1]].dims)
+    found, shape = convolution
     return (
-        len(shape) == 4
-        and shape[2:] == [1, 1]
+        shape[2:] == [1, 1]
         and shape[0] % block == 0
         and shape[1] % block == 0
         and shape[0] >= _LEAST_BLOCKS * block
@@ -37,17 +37,16 @@ def pointwise_fits(
         and numbers_of(found, "strides", [1, 1]) == [1, 1]
         and not any(numbers_of(found, "pads", [0]))
         and ("auto_pad" not in found or found["auto_pad"].s in (b"NOTSET", b"VALID", b""))
-        and fused_end(node, markers) is not None
     )
 
 
 def place_pointwise(
     node: onnx.NodeProto, markers: Markers, block: int, *, bias: str, following: onnx.TensorProto | None
 ) -> list[Placed]:
-    """Make the node our own; `bias` names zeros where it has none, `following` are the weights of the next such convolution."""
+    """Make the node our own; `bias` is its own or names zeros, `following` are the weights of the next such convolution."""
     site, after = markers.find(node), fused_end(node, markers) or NOTHING
     given = [*node.input, "", ""][:4]
-    inputs = [given[0], given[1], given[2] or bias, given[3], "" if following is None else following.name]
+    inputs = [given[0], given[1], bias, given[3], "" if following is None else following.name]
     first = 0 if following is None else min(_FETCHED, int(np.prod(following.dims)))
     while not inputs[-1]:
         inputs.pop()

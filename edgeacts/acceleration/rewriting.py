@@ -11,7 +11,7 @@ from onnx import helper, numpy_helper
 
 from edgeacts import native
 from edgeacts.acceleration.dense import dense_fits, place_dense
-from edgeacts.acceleration.ends import NOTHING, end_of, fused_end, numbers_of, unmark
+from edgeacts.acceleration.ends import NOTHING, convolution_of, end_of, fused_end, numbers_of, unmark
 from edgeacts.acceleration.graph import (
     attributes,
     consumers,
@@ -106,13 +106,12 @@ class _Rewriter:
                 self._replace(node, before, makers)
 
     def _fits(self, node: onnx.NodeProto) -> bool:
-        if node.op_type != "Conv" or node.domain != BLOCKED or node.input[1] not in self.weights:
+        convolution = convolution_of(node, self.markers, self.weights)
+        if convolution is None:
             return False
-        found, weights = attributes(node), self.weights[node.input[1]]
-        shape = list(weights.dims)
+        found, shape = convolution
         return (
-            len(shape) == 4
-            and shape[1] == 1
+            shape[1] == 1
             and shape[0] % self.block == 0
             and "group" in found
             and found["group"].i == shape[0]
@@ -120,7 +119,6 @@ class _Rewriter:
             and numbers_of(found, "strides", [1, 1]) in _STRIDES
             and numbers_of(found, "dilations", [1, 1]) == [1, 1]
             and ("auto_pad" not in found or found["auto_pad"].s in (b"NOTSET", b""))
-            and fused_end(node, self.markers) is not None
         )
 
     def _before(
@@ -149,11 +147,7 @@ class _Rewriter:
             self.placed.append(Placed(before.name, "depthwise, on its input", "blocked"))
         if site is not None:
             self.placed.append(Placed(site.name, "depthwise, on its output", "blocked"))
-        inputs = [
-            name,
-            node.input[1],
-            node.input[2] if len(node.input) > 2 and node.input[2] else self._zeros(node),
-        ]
+        inputs = [name, node.input[1], self._bias(node)]
         if len(node.input) > 3 and node.input[3]:
             inputs.append(node.input[3])
         new = helper.make_node(
@@ -171,7 +165,10 @@ class _Rewriter:
             new.attribute.extend(end.attributes(which))
         node.CopyFrom(new)
 
-    def _zeros(self, node: onnx.NodeProto) -> str:
+    def _bias(self, node: onnx.NodeProto) -> str:
+        """A convolution's bias; zeros of a new name for one without."""
+        if len(node.input) > 2 and node.input[2]:
+            return str(node.input[2])
         self._nothing += 1
         name = f"edgeacts_no_bias_{self._nothing}"
         channels = self.weights[node.input[1]].dims[0]
@@ -183,7 +180,7 @@ class _Rewriter:
     def stem(self) -> None:
         for node in self.graph.node:
             if stem_fits(node, self.markers, self.weights, self.block):
-                bias = "" if len(node.input) > 2 and node.input[2] else self._zeros(node)
+                bias = self._bias(node)
                 self.placed.extend(place_stem(node, self.markers, self.weights, self.block, bias=bias))
 
     # ---- convolutions of 1x1
@@ -191,7 +188,7 @@ class _Rewriter:
     def pointwise(self) -> None:
         found = [n for n in self.graph.node if pointwise_fits(n, self.markers, self.weights, self.block)]
         for node, following in zip_longest(found, found[1:]):
-            bias = "" if len(node.input) > 2 and node.input[2] else self._zeros(node)
+            bias = self._bias(node)
             ahead = None if following is None else self.weights[following.input[1]]
             self.placed.extend(place_pointwise(node, self.markers, self.block, bias=bias, following=ahead))
 

@@ -8,10 +8,10 @@ import numpy as np
 import onnx
 from onnx import helper
 
-from edgeacts.acceleration.ends import NOTHING, fused_end, numbers_of
+from edgeacts.acceleration.ends import NOTHING, convolution_of, fused_end, numbers_of
 from edgeacts.acceleration.graph import attributes
 from edgeacts.acceleration.markers import Markers
-from edgeacts.acceleration.placed import BLOCKED, DOMAIN, Placed
+from edgeacts.acceleration.placed import DOMAIN, Placed
 
 _MOST_TAPS = 512  # input numbers of an output
 _MOST_PADS = 63
@@ -22,12 +22,12 @@ def stem_fits(
     node: onnx.NodeProto, markers: Markers, weights: Mapping[str, onnx.TensorProto], block: int
 ) -> bool:
     """Whether the kernel can do this node: too few channels for a block, whole blocks of outputs, stride 1 or 2, no summand."""
-    if node.op_type != "Conv" or node.domain != BLOCKED or node.input[1] not in weights:
+    convolution = convolution_of(node, markers, weights)
+    if convolution is None:
         return False
-    found, shape = attributes(node), list(weights[node.input[1]].dims)
+    found, shape = convolution
     return (
-        len(shape) == 4
-        and shape[0] % block == 0
+        shape[0] % block == 0
         and shape[1] < block
         and int(np.prod(shape[1:])) <= _MOST_TAPS
         and ("group" not in found or found["group"].i == 1)
@@ -36,7 +36,6 @@ def stem_fits(
         and max(numbers_of(found, "pads", [0])) <= _MOST_PADS
         and ("auto_pad" not in found or found["auto_pad"].s in (b"NOTSET", b""))
         and not (len(node.input) > 3 and node.input[3])
-        and fused_end(node, markers) is not None
     )
 
 
@@ -48,12 +47,11 @@ def place_stem(
     *,
     bias: str,
 ) -> list[Placed]:
-    """Make the node our own; `bias` names zeros where it has none."""
+    """Make the node our own; `bias` is its own or names zeros."""
     site, after, found = markers.find(node), fused_end(node, markers) or NOTHING, attributes(node)
-    given = node.input[2] if len(node.input) > 2 and node.input[2] else bias
     new = helper.make_node(
         "Stem",
-        [node.input[0], node.input[1], given],
+        [node.input[0], node.input[1], bias],
         list(node.output),
         node.name,
         domain=DOMAIN,

@@ -112,11 +112,7 @@ OrtStatus* compute_depthwise(void* kernel, OrtKernelContext* context) {
 // ---- registration
 
 OrtCustomOp map_op() {
-  OrtCustomOp op = common();
-  op.GetName = [](const OrtCustomOp*) { return "Table"; };
-  op.CreateKernelV2 = create_map;
-  op.KernelComputeV2 = compute_map;
-  op.KernelDestroy = [](void* kernel) { delete static_cast<Table*>(kernel); };
+  OrtCustomOp op = operation<Table>([](const OrtCustomOp*) { return "Table"; }, one, create_map, compute_map);
   op.GetMayInplace = first_to_first;
   op.ReleaseMayInplace = keep;
   return op;
@@ -131,13 +127,8 @@ OrtCustomOp in_place_op() {
 }
 
 OrtCustomOp depthwise_op() {
-  OrtCustomOp op = common();
-  op.GetName = [](const OrtCustomOp*) { return "Depthwise"; };
-  op.GetInputTypeCount = four;
+  OrtCustomOp op = operation<DepthwiseKernel>([](const OrtCustomOp*) { return "Depthwise"; }, four, create_depthwise, compute_depthwise);
   op.GetInputCharacteristic = three_required;
-  op.CreateKernelV2 = create_depthwise;
-  op.KernelComputeV2 = compute_depthwise;
-  op.KernelDestroy = [](void* kernel) { delete static_cast<DepthwiseKernel*>(kernel); };
   return op;
 }
 

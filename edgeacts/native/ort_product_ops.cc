@@ -147,24 +147,13 @@ OrtStatus* compute_dense(void* kernel, OrtKernelContext* context) {
 // ---- registration
 
 OrtCustomOp pointwise_op() {
-  OrtCustomOp op = common();
-  op.GetName = [](const OrtCustomOp*) { return "Pointwise"; };
-  op.GetInputTypeCount = six;
+  OrtCustomOp op = operation<PointwiseKernel>([](const OrtCustomOp*) { return "Pointwise"; }, six, create_pointwise, compute_pointwise);
   op.GetInputCharacteristic = three_required;
-  op.CreateKernelV2 = create_pointwise;
-  op.KernelComputeV2 = compute_pointwise;
-  op.KernelDestroy = [](void* kernel) { delete static_cast<PointwiseKernel*>(kernel); };
   return op;
 }
 
 OrtCustomOp dense_op() {
-  OrtCustomOp op = common();
-  op.GetName = [](const OrtCustomOp*) { return "Dense"; };
-  op.GetInputTypeCount = three;
-  op.CreateKernelV2 = create_dense;
-  op.KernelComputeV2 = compute_dense;
-  op.KernelDestroy = [](void* kernel) { delete static_cast<DenseKernel*>(kernel); };
-  return op;
+  return operation<DenseKernel>([](const OrtCustomOp*) { return "Dense"; }, three, create_dense, compute_dense);
 }
 
 }  // namespace

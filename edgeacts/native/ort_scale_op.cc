@@ -55,13 +55,7 @@ OrtStatus* compute_scale(void* kernel, OrtKernelContext* context) {
 }
 
 OrtCustomOp made() {
-  OrtCustomOp op = common();
-  op.GetName = [](const OrtCustomOp*) { return "Scale"; };
-  op.GetInputTypeCount = two;
-  op.CreateKernelV2 = create_scale;
-  op.KernelComputeV2 = compute_scale;
-  op.KernelDestroy = [](void* kernel) { delete static_cast<ScaleKernel*>(kernel); };
-  return op;
+  return operation<ScaleKernel>([](const OrtCustomOp*) { return "Scale"; }, two, create_scale, compute_scale);
 }
 
 }  // namespace

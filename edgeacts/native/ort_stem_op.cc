@@ -66,13 +66,7 @@ OrtStatus* compute_stem(void* kernel, OrtKernelContext* context) {
 }
 
 OrtCustomOp made() {
-  OrtCustomOp op = common();
-  op.GetName = [](const OrtCustomOp*) { return "Stem"; };
-  op.GetInputTypeCount = three;
-  op.CreateKernelV2 = create_stem;
-  op.KernelComputeV2 = compute_stem;
-  op.KernelDestroy = [](void* kernel) { delete static_cast<StemKernel*>(kernel); };
-  return op;
+  return operation<StemKernel>([](const OrtCustomOp*) { return "Stem"; }, three, create_stem, compute_stem);
 }
 
 }  // namespace

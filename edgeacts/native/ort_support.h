@@ -177,6 +177,20 @@ inline OrtCustomOp common() {
   return op;
 }
 
+// An operator whose kernel is a Kernel, made by `create`.
+template <class Kernel>
+OrtCustomOp operation(const char* (*name)(const OrtCustomOp*), size_t (*inputs)(const OrtCustomOp*),
+                      OrtStatus* (*create)(const OrtCustomOp*, const void*, const OrtKernelInfo*, void**),
+                      OrtStatus* (*compute)(void*, OrtKernelContext*)) {
+  OrtCustomOp op = common();
+  op.GetName = name;
+  op.GetInputTypeCount = inputs;
+  op.CreateKernelV2 = create;
+  op.KernelComputeV2 = compute;
+  op.KernelDestroy = [](void* kernel) { delete static_cast<Kernel*>(kernel); };
+  return op;
+}
+
 // Products of images and pixels.
 const OrtCustomOp& scale_op();
 
